@@ -1,0 +1,32 @@
+// Everything the store knows of one run, as the analysis reads it. A plain
+// value: whoever gets one owns it, no thread or database behind it.
+#ifndef INVACT_DAEMON_STORE_STORED_RUN_H_
+#define INVACT_DAEMON_STORE_STORED_RUN_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "invact/v1/ingest.pb.h"
+#include "invact/v1/run.pb.h"
+
+namespace invact {
+
+struct StoredRun {
+  v1::Run run;
+  std::vector<v1::Scope> scopes;
+  std::vector<v1::Site> sites;
+  // Newest complete step, step with the largest baseline, step under way.
+  std::optional<v1::SiteTable> last_step;
+  std::optional<v1::SiteTable> max_step;
+  std::optional<v1::SiteTable> live;
+  std::vector<v1::StepTotals> steps;  // by index, complete ones first seen
+  v1::Losses losses;
+  std::vector<std::string> warnings;
+  std::optional<v1::OutOfMemory> out_of_memory;
+  std::vector<v1::KernelCalibration> kernels;
+};
+
+}  // namespace invact
+
+#endif  // INVACT_DAEMON_STORE_STORED_RUN_H_

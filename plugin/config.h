@@ -1,0 +1,51 @@
+// What the environment asked for: read once, in config.cc alone, immutable
+// afterwards. A bad value makes the job run plain; an unknown INVACT_ key is
+// named with the nearest known one and the rest applies.
+#ifndef INVACT_PLUGIN_CONFIG_H_
+#define INVACT_PLUGIN_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace invact {
+
+enum class Policy { kNone, kObserve, kInvert, kRebuild, kCheckpoint, kAuto };
+
+struct Config {
+  Policy policy = Policy::kInvert;
+  std::string policy_name = "invert";  // as it is shown
+  bool exact = false;                  // INVACT_EXACT=1
+  bool verify = false;                 // INVACT_VERIFY=1
+  std::optional<int64_t> budget_bytes;
+  std::string plan;         // INVACT_PLAN
+  std::string run_name;     // INVACT_RUN_NAME, else the script's base name
+  std::string job_id;       // by the rule of docs/attach.md; empty: the run id
+  int32_t rank = 0, local_rank = 0, world_size = 1, restart = 0;
+  std::vector<std::string> exclude;     // globs over module paths
+  std::vector<std::string> checkpoint;  // globs over module paths
+  bool bits_in_mantissa = false;        // INVACT_BITS=mantissa
+  std::vector<std::string> kernel_libraries;  // INVACT_KERNELS
+  enum class Log { kError, kInfo, kDebug } log = Log::kInfo;
+  bool ledger_log = false;      // INVACT_LOG=ledger[:FILE]
+  std::string ledger_log_file;  // empty: stderr
+  bool disabled = false;        // INVACT_DISABLE=1, or a bad value
+};
+
+// Reads the process's environment. Complaints (one line each, "invact: ...")
+// are appended to `complaints`; they are to be said by rank 0's start only when
+// something is saved, except those that make the job run plain.
+Config ReadConfig(std::vector<std::string>* complaints);
+
+// The same from a given environment, for tests. Pairs of key and value.
+Config ParseConfig(
+    const std::vector<std::pair<std::string, std::string>>& environment,
+    std::vector<std::string>* complaints);
+
+// `*` crosses dots. An empty pattern matches nothing.
+bool GlobMatch(const std::string& pattern, const std::string& path);
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_CONFIG_H_

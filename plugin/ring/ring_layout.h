@@ -1,0 +1,207 @@
+// The memory that a traced process shares with its relay: one memfd, sealed
+// against resizing, written by the plugin, read by the relay, and readable by
+// the relay after the writer was killed at any instruction.
+//
+//   offset 0        SharedRun
+//     .info         who the run is; written once before the relay starts
+//     .control      state, counters
+//     .scopes       module paths, append-only (scope_count is the guard)
+//     .sites        call sites, append-only (site_count is the guard)
+//     .strings      text arena, append-only
+//     .live         the step under way, rows updated in place
+//     .last[2]      newest complete step, double-buffered
+//     .max[2]       step with the largest baseline, double-buffered
+//     .steps        ring of step totals, one writer (under the ledger's lock)
+//     .rings[8]     rings of events, one writer thread each
+//
+// What can be lost: events (a full ring drops the newest, counted in
+// `dropped`), and step totals when the relay stood still for kStepSlots steps
+// (counted in `steps_dropped`). What can't: the live table, last, max, the
+// counters. All atomics are address-free and lock-free. Both sides are built
+// from this file; kLayoutVersion guards against a relay of another build.
+//
+// Threads: writers as said above. The relay is the only reader; it writes
+// nothing but the `read` cursors.
+#ifndef INVACT_PLUGIN_RING_RING_LAYOUT_H_
+#define INVACT_PLUGIN_RING_RING_LAYOUT_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "proto/codes.h"
+
+namespace invact {
+
+inline constexpr char kLayoutMagic[8] = {'i', 'n', 'v', 'a', 'c', 't', '-', 'r'};
+inline constexpr uint32_t kLayoutVersion = 1;
+
+inline constexpr uint32_t kMaxScopes = 16384;
+inline constexpr uint32_t kMaxSites = 16384;
+inline constexpr uint32_t kStringBytes = 2u << 20;
+inline constexpr uint32_t kStepSlots = 2048;
+inline constexpr uint32_t kRings = 8;
+inline constexpr uint32_t kRingRecords = 8192;  // power of two
+inline constexpr uint32_t kNoSite = 0xffffffff;
+// Everything that did not fit the tables above is added up in this row.
+inline constexpr uint32_t kOtherSite = 0;
+inline constexpr int64_t kUnknown = -1;  // a byte count or time not known
+
+// One event. 48 bytes, little endian, also the format on the wire and in the
+// database (Batch.records). Times: CLOCK_MONOTONIC ns. source, address, bytes
+// and stream have room for allocator and CUPTI events.
+struct Record {
+  uint64_t time_ns;
+  uint64_t address;  // of the storage or block
+  int64_t bytes;
+  uint64_t stream;
+  uint32_t site;  // kNoSite: none
+  uint32_t step;
+  uint8_t kind;    // EventKind
+  uint8_t source;  // EventSource
+  int8_t device;   // -1: CPU
+  uint8_t action;  // Action
+  uint32_t thread;
+};
+static_assert(sizeof(Record) == 48);
+
+struct RunInfo {
+  char run_id[17];  // 16 hex digits
+  char name[128];
+  char job_id[128];
+  char policy[16];
+  char torch_version[32];
+  char invact_version[16];
+  char host[65];
+  int64_t pid;
+  int32_t rank, local_rank, world_size, restart;
+  int64_t started_wall_ns;
+  int64_t started_mono_ns;
+  uint8_t exact;
+  uint8_t python;
+};
+
+enum class GuestState : uint32_t { kRunning = 0, kFinished = 1 };
+enum class Phase : uint32_t { kForward = 0, kBackward = 1, kDone = 2 };
+
+struct Control {
+  std::atomic<uint32_t> state;        // GuestState
+  std::atomic<int32_t> exit_code;     // valid once kFinished
+  std::atomic<int64_t> ended_wall_ns;
+  std::atomic<uint32_t> oom_seen;     // 1: `oom` below is valid
+  uint32_t oom_phase;                 // Phase
+  int64_t oom_step;
+  int64_t oom_requested_bytes;
+  int64_t oom_saved_bytes;
+  uint32_t oom_scope;
+  std::atomic<uint32_t> scope_count;
+  std::atomic<uint32_t> site_count;
+  std::atomic<uint32_t> string_bytes;
+  std::atomic<uint64_t> steps_dropped;
+  std::atomic<uint64_t> sites_overflowed;
+  std::atomic<uint64_t> ringless_dropped;  // threads that got no ring
+  std::atomic<uint64_t> failures;          // features switched off
+  std::atomic<uint32_t> device_name;       // string offset, 0: cpu
+  std::atomic<uint32_t> warning_count;
+  std::atomic<uint32_t> warnings[32];      // string offsets
+};
+
+// Text is stored as uint16 length + bytes, at `offset` in the arena. Offset 0
+// is the empty string.
+struct ScopeEntry {
+  uint32_t name;  // string offset
+  uint32_t block;  // 1: child of a ModuleList or Sequential
+  // Sums over the calls of the step under way, reset at its end.
+  std::atomic<int64_t> input_bytes;
+  std::atomic<int64_t> forward_ns;
+  std::atomic<uint32_t> calls;
+  uint32_t pad;
+  // The same for the last complete step.
+  std::atomic<int64_t> last_input_bytes;
+  std::atomic<int64_t> last_forward_ns;
+  std::atomic<uint32_t> last_calls;
+  uint32_t pad2;
+};
+
+struct SiteEntry {
+  uint32_t scope;
+  uint32_t pack_ordinal;
+  std::atomic<uint32_t> op;  // string offset, 0: not resolved yet
+  uint32_t dtype;            // string offset
+  uint8_t category;          // Category
+  uint8_t pad[3];
+};
+
+struct alignas(8) SiteRow {
+  int64_t baseline_bytes;
+  int64_t held_bytes;  // includes side_bytes
+  int64_t side_bytes;
+  uint8_t action;   // Action
+  uint8_t declined;  // Reason
+  uint8_t shared;
+  uint8_t touched;  // 1: the site saved something in this step
+  uint32_t pad;
+};
+static_assert(sizeof(SiteRow) == 32);
+
+// kUnknown (-1) marks what is not known.
+struct StepTotalsPod {
+  int64_t index;
+  uint32_t complete;
+  uint32_t phase;  // Phase
+  int64_t baseline_bytes, held_bytes, side_bytes;
+  int64_t by_category[4];  // baseline, indexed by Category
+  int64_t begin_ns, backward_begin_ns, end_ns;  // 0: not reached
+  int64_t allocated_before, allocated_instant;
+  int64_t peak_allocated, peak_reserved;
+  int64_t saved_at_peak, eliminated_at_peak;
+  int64_t saved_tensors;
+  double device_forward_seconds, device_backward_seconds;  // < 0: unknown
+  double device_step_seconds;                              // < 0: unknown
+};
+
+// `version` is odd while the writer is inside.
+struct SiteTable {
+  std::atomic<uint64_t> version;
+  StepTotalsPod totals;
+  uint32_t rows;
+  uint32_t pad;
+  SiteRow row[kMaxSites];
+};
+
+struct alignas(64) EventRing {
+  std::atomic<uint32_t> owner;  // thread id of the writer, 0: free
+  alignas(64) std::atomic<uint64_t> written;
+  std::atomic<uint64_t> dropped;
+  alignas(64) std::atomic<uint64_t> read;
+  alignas(64) Record record[kRingRecords];
+};
+
+struct StepRing {
+  alignas(64) std::atomic<uint64_t> written;
+  alignas(64) std::atomic<uint64_t> read;
+  StepTotalsPod step[kStepSlots];
+};
+
+struct SharedRun {
+  char magic[8];
+  uint32_t layout_version;
+  uint32_t layout_bytes;  // sizeof(SharedRun)
+  RunInfo info;
+  alignas(64) Control control;
+  ScopeEntry scopes[kMaxScopes];
+  SiteEntry sites[kMaxSites];
+  char strings[kStringBytes];
+  SiteTable live;
+  std::atomic<uint32_t> last_slot, max_slot;
+  SiteTable last[2];
+  SiteTable max[2];
+  StepRing steps;
+  EventRing rings[kRings];
+};
+static_assert(sizeof(SharedRun) <= 16u << 20);
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_RING_RING_LAYOUT_H_

@@ -1,0 +1,149 @@
+// The one table of actions, categories, reason codes and event kinds. Plain
+// C++ with no dependency: the guest, the relay and the daemon all read it.
+// Rows on the wire and in the database carry the names, never the numbers, so
+// the order may change between versions.
+#ifndef INVACT_PROTO_CODES_H_
+#define INVACT_PROTO_CODES_H_
+
+#include <cstdint>
+#include <string_view>
+
+namespace invact {
+
+// name, C++ name, bit-exact gradients
+#define INVACT_ACTIONS(X)           \
+  X("keep", kKeep, true)            \
+  X("invert", kInvert, false)       \
+  X("rebuild", kRebuild, true)      \
+  X("bits", kBits, true)            \
+  X("checkpoint", kCheckpoint, true)
+
+// name, C++ name
+#define INVACT_CATEGORIES(X)    \
+  X("activation", kActivation)  \
+  X("input", kInput)            \
+  X("weight_copy", kWeightCopy)
+
+// name, C++ name, what the user can do about it
+#define INVACT_REASONS(X)                                                     \
+  X("OUTPUT_NOT_SAVED", kOutputNotSaved,                                      \
+    "nothing else keeps the activation's output (a frozen or LoRA layer, an " \
+    "autocast copy), so holding it instead of the input gains nothing")       \
+  X("INPUT_KEPT_ELSEWHERE", kInputKeptElsewhere,                              \
+    "the input's storage lives anyway (another op saved it, or it is a chunk " \
+    "of a larger tensor); split the projection in two to gain here")          \
+  X("DTYPE_UNSUPPORTED", kDtypeUnsupported,                                   \
+    "only float32, bfloat16 and float16 are served")                          \
+  X("LAYOUT_UNSUPPORTED", kLayoutUnsupported,                                 \
+    "the tensor is not dense in memory (a slice, an expanded or sparse "      \
+    "tensor); call .contiguous() before the activation to gain here")         \
+  X("IN_CHECKPOINT_REGION", kInCheckpointRegion,                              \
+    "the job already recomputes this region by checkpointing")                \
+  X("COMPILED_GRAPH", kCompiledGraph,                                         \
+    "torch.compile owns this region and recomputes cheap ops itself")         \
+  X("DISPATCH_MODE", kDispatchMode,                                           \
+    "a TorchDispatchMode or a functorch transform was active")                \
+  X("TENSOR_SUBCLASS", kTensorSubclass,                                       \
+    "tensor subclasses (DTensor and others) pass through untouched")          \
+  X("DOUBLE_BACKWARD", kDoubleBackward,                                       \
+    "a backward of a backward was asked for")                                 \
+  X("NO_GRAD", kNoGrad, "no gradient is recorded here")                       \
+  X("USER_HOOKS", kUserHooks,                                                 \
+    "the job's own saved-tensor hooks decide here")                           \
+  X("WRITTEN_IN_PLACE", kWrittenInPlace,                                      \
+    "the job writes into the activation's output in place")                   \
+  X("CALIBRATION_FAILED", kCalibrationFailed,                                 \
+    "the kernel did not meet its stated error bound on this machine")         \
+  X("KERNEL_MISSING", kKernelMissing,                                         \
+    "no kernel for this device; run: invact doctor")                          \
+  X("USER_EXCLUDED", kUserExcluded, "named in INVACT_EXCLUDE")
+
+// name, C++ name
+#define INVACT_EVENTS(X)              \
+  X("save", kSave)                    \
+  X("drop", kDrop)                    \
+  X("step_begin", kStepBegin)         \
+  X("backward_begin", kBackwardBegin) \
+  X("step_end", kStepEnd)             \
+  X("substitute", kSubstitute)        \
+  X("materialise", kMaterialise)      \
+  X("alloc", kAlloc)                  \
+  X("free", kFree)                    \
+  X("segment_alloc", kSegmentAlloc)   \
+  X("segment_free", kSegmentFree)     \
+  X("segment_map", kSegmentMap)       \
+  X("segment_unmap", kSegmentUnmap)   \
+  X("oom", kOom)                      \
+  X("gap", kGap)
+
+// name, C++ name
+#define INVACT_SOURCES(X) \
+  X("torch", kTorch)      \
+  X("cupti", kCupti)      \
+  X("device", kDevice)
+
+#define INVACT_ENUMERATOR(text, name, ...) name,
+#define INVACT_TEXT(text, ...) text,
+
+enum class Action : uint8_t { INVACT_ACTIONS(INVACT_ENUMERATOR) kCount };
+enum class Category : uint8_t { INVACT_CATEGORIES(INVACT_ENUMERATOR) kCount };
+// kNone: not declined.
+enum class Reason : uint8_t {
+  kNone,
+  INVACT_REASONS(INVACT_ENUMERATOR) kCount
+};
+enum class EventKind : uint8_t {
+  kNone,
+  INVACT_EVENTS(INVACT_ENUMERATOR) kCount
+};
+enum class EventSource : uint8_t { INVACT_SOURCES(INVACT_ENUMERATOR) kCount };
+
+namespace codes {
+inline constexpr std::string_view kActionNames[] = {
+    INVACT_ACTIONS(INVACT_TEXT)};
+inline constexpr std::string_view kCategoryNames[] = {
+    INVACT_CATEGORIES(INVACT_TEXT)};
+inline constexpr std::string_view kReasonNames[] = {
+    "", INVACT_REASONS(INVACT_TEXT)};
+#define INVACT_HINT(text, name, hint) hint,
+inline constexpr std::string_view kReasonHints[] = {
+    "", INVACT_REASONS(INVACT_HINT)};
+#undef INVACT_HINT
+inline constexpr std::string_view kEventNames[] = {
+    "", INVACT_EVENTS(INVACT_TEXT)};
+inline constexpr std::string_view kSourceNames[] = {
+    INVACT_SOURCES(INVACT_TEXT)};
+}  // namespace codes
+
+#undef INVACT_ENUMERATOR
+#undef INVACT_TEXT
+
+// A number outside the table (a newer or broken writer) gives "".
+template <typename Enum, size_t N>
+constexpr std::string_view NameOf(Enum value,
+                                  const std::string_view (&names)[N]) {
+  const auto index = static_cast<size_t>(value);
+  return index < N ? names[index] : std::string_view();
+}
+constexpr std::string_view Name(Action v) {
+  return NameOf(v, codes::kActionNames);
+}
+constexpr std::string_view Name(Category v) {
+  return NameOf(v, codes::kCategoryNames);
+}
+constexpr std::string_view Name(Reason v) {
+  return NameOf(v, codes::kReasonNames);
+}
+constexpr std::string_view Hint(Reason v) {
+  return NameOf(v, codes::kReasonHints);
+}
+constexpr std::string_view Name(EventKind v) {
+  return NameOf(v, codes::kEventNames);
+}
+constexpr std::string_view Name(EventSource v) {
+  return NameOf(v, codes::kSourceNames);
+}
+
+}  // namespace invact
+
+#endif  // INVACT_PROTO_CODES_H_

@@ -1,0 +1,109 @@
+// The C functions by which a kernel library offers activation functions whose
+// backward needs the output y and one branch bit an element, not the input x.
+// The built-in libraries use it, and so does every library that INVACT_KERNELS
+// names. Plain C: no torch, no CUDA header, no C++ type crosses.
+//
+// Memory. Every pointer is to a contiguous range of n elements in storage
+// order; layouts and strides are the caller's business. Pointers are aligned to
+// their element, no more is asked (16 bytes are faster on CUDA). `side` has
+// INVACT_SIDE_BYTES(n) bytes: the bit of element i is bit (i % 8) of byte i /
+// 8, and unused bits of the last byte are written 0 and never read. n may
+// exceed 2^31; n == 0 does nothing and returns 0. An output may be the very
+// pointer of an input of the same call (y == x, dx == dy, dx == y, x == y);
+// ranges that overlap in any other way are not served.
+//
+// Threads. All functions are re-entrant and keep no state. CPU functions run in
+// the calling thread alone: the caller splits work over threads, at multiples
+// of 8 elements so that no byte of `side` is shared. `stream` is NULL there.
+// CUDA functions enqueue on `stream` (a cudaStream_t) of the current device and
+// return: they never synchronise, never allocate, and can be captured in a
+// graph. A `side` or `y` freed before the stream ran is the caller's bug, and
+// the dangerous one: nothing here can see it.
+//
+// Errors. 0, or on CUDA a cudaError_t, on CPU INVACT_BAD_ARGUMENT. Nothing is
+// written where an error is returned by the call itself.
+#ifndef INVACT_KERNELS_KERNEL_API_H_
+#define INVACT_KERNELS_KERNEL_API_H_
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define INVACT_KERNEL_ABI 1
+
+#define INVACT_SIDE_BYTES(n) (((n) + 7) / 8)
+
+enum invact_dtype { INVACT_F32 = 0, INVACT_BF16 = 1, INVACT_F16 = 2 };
+enum { INVACT_DTYPES = 3 };
+
+enum invact_device { INVACT_CPU = 0, INVACT_CUDA = 1 };
+
+/* The same number as cudaErrorInvalidValue. */
+enum { INVACT_BAD_ARGUMENT = 1 };
+
+/* One activation function on one device. Static data of the library that
+   registers it: valid while that library is mapped, never written. */
+struct invact_activation {
+  uint32_t size;       /* sizeof(struct invact_activation) of the library */
+  uint32_t device;     /* enum invact_device */
+  const char* op;      /* "aten::gelu" */
+  const char* variant; /* value of the op's string argument, "" for none */
+  uint32_t dtypes;     /* bit mask, 1 << enum invact_dtype */
+  uint32_t side_bits;  /* bits of side data an element: 1 in this version */
+
+  /* Dtypes (bit mask) in which `forward` is written to give the very bits of
+     PyTorch's forward. In the others call PyTorch's forward for y, then
+     `mark`: the two differ in the last place. */
+  uint32_t forward_exact;
+  uint32_t reserved; /* 0 */
+
+  /* Stated bound, by enum invact_dtype, of |f'(decoded from y) - f'(x)| with
+     y as PyTorch rounds it: the largest over all finite x, and the root mean
+     square for x ~ N(0, 1). dx's own rounding comes on top. */
+  double error_max[INVACT_DTYPES];
+  double error_rms[INVACT_DTYPES];
+
+  /* Writes y = f(x) and the branch bits (1 where x is left of the minimum). */
+  int (*forward)(const void* x, void* y, void* side, int64_t n, int dtype,
+                 void* stream);
+  /* Writes dx = dy * f'(x), x told from y and its bit. */
+  int (*backward)(const void* y, const void* side, const void* dy, void* dx,
+                  int64_t n, int dtype, void* stream);
+  /* Writes an x with f(x) == y as near as the stored y tells; for double
+     backward and for a y that is about to be overwritten. A y of the flat far
+     left (-0 with its bit set) gives the largest x that has it. */
+  int (*reconstruct)(const void* y, const void* side, void* x, int64_t n,
+                     int dtype, void* stream);
+  /* Writes the branch bits alone, from x, beside a y that PyTorch computed.
+     May be NULL: then only `forward` can be used. `y` may be NULL where the
+     library needs only x (the built-in ones). */
+  int (*mark)(const void* x, const void* y, void* side, int64_t n, int dtype,
+              void* stream);
+};
+
+/* Given by the host to the registration function below. */
+struct invact_registry {
+  uint32_t size; /* sizeof(struct invact_registry) of the host */
+  uint32_t abi;  /* INVACT_KERNEL_ABI of the host */
+  void* ctx;
+  /* Returns 0, or non-zero where the host refuses: the library goes on with
+     its next one. */
+  int (*add)(void* ctx, const struct invact_activation* activation);
+};
+
+/* The one symbol that a kernel library exports. Calls `add` once for each
+   activation, in the calling thread, and keeps nothing of `registry`. Touches
+   no device. Returns 0, or INVACT_BAD_ARGUMENT where it does not know the
+   host's abi (nothing is added then). */
+int invact_register_kernels(const struct invact_registry* registry);
+
+/* The CPU functions are linked into the plugin, under a name of their own. */
+int invact_register_cpu_kernels(const struct invact_registry* registry);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* INVACT_KERNELS_KERNEL_API_H_ */

@@ -1,0 +1,52 @@
+# Options, and what every target of ours compiles with.
+option(INVACT_BUILD_PLUGIN "Build the plugin (needs torch)" ON)
+option(INVACT_BUILD_CUDA "Build the CUDA kernels (needs nvcc)" ON)
+option(INVACT_BUILD_DAEMON "Build invactd and invact" ON)
+option(INVACT_BUILD_TESTS "Build the tests" ON)
+option(INVACT_PCH "Precompile torch's headers for the plugin" ON)
+set(INVACT_SANITIZER "" CACHE STRING "address, thread or nothing")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/archive)
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+add_library(invact_options INTERFACE)
+target_include_directories(invact_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(invact_options INTERFACE
+  INVACT_VERSION="${PROJECT_VERSION}")
+target_compile_options(invact_options INTERFACE
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Werror>
+  # GCC 12 reports overlapping copies in std::string's operator+ where there
+  # are none (GCC bug 105329).
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>)
+target_link_libraries(invact_options INTERFACE Threads::Threads)
+
+if(INVACT_SANITIZER)
+  target_compile_options(invact_options INTERFACE
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${INVACT_SANITIZER};-fno-omit-frame-pointer>)
+  target_link_options(invact_options INTERFACE
+    -fsanitize=${INVACT_SANITIZER})
+endif()
+
+# Adds a folder that has a CMakeLists.txt.
+function(invact_add_folder folder)
+  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt)
+    add_subdirectory(${folder})
+  endif()
+endfunction()

@@ -20,7 +20,8 @@ set(INVACT_HAVE_GRPC ON)
 
 set(archives)
 set(rest)
-foreach(name grpc++_reflection ${INVACT_GRPCPP_STATIC_LIBRARIES} crypto)
+foreach(name grpc++_reflection grpc++_error_details
+             ${INVACT_GRPCPP_STATIC_LIBRARIES} crypto)
   if(name MATCHES "^absl_")
     continue()  # below, all of them
   endif()

@@ -5,10 +5,8 @@
 #   a pytest file and one ctest entry for it. Tests find the build through
 #   INVACT_BIN_DIR, INVACT_LIB_DIR and INVACT_SOURCE_DIR.
 # Labels: unit, integration, gpu (skips with its reason where no GPU is), slow.
-# A file *_test.cc or *_test.py that stands in no list fails the ctest
+# A file *_test.cc or *_test.py that stands in no CMakeLists.txt fails the ctest
 # build.every_test_is_listed.
-define_property(GLOBAL PROPERTY INVACT_LISTED_TESTS
-  BRIEF_DOCS "test sources that CMake knows")
 if(INVACT_BUILD_TESTS)
   enable_testing()
   find_package(GTest REQUIRED)
@@ -25,11 +23,6 @@ function(invact_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  foreach(source ${arg_SOURCES})
-    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}
-               NORMALIZE)
-    set_property(GLOBAL APPEND PROPERTY INVACT_LISTED_TESTS ${source})
-  endforeach()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE
     invact_options ${arg_LIBS} GTest::gmock GTest::gtest_main)
@@ -54,7 +47,6 @@ function(invact_pytest name)
   endif()
   set(file ${arg_FILE})
   cmake_path(ABSOLUTE_PATH file BASE_DIRECTORY ${PROJECT_SOURCE_DIR} NORMALIZE)
-  set_property(GLOBAL APPEND PROPERTY INVACT_LISTED_TESTS ${file})
   foreach(target ${arg_NEEDS})
     if(NOT TARGET ${target})
       return()

@@ -1,0 +1,109 @@
+# A Python of the project's own with torch, nvcc, pytest. Read by scripts/setup.
+
+# Certificates of the system, as apt and pip use them: some networks need it.
+export UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true
+
+# uv from PATH, else from a small environment of its own.
+find_uv() {
+  local own=$root/.cache/uv
+  if command -v uv > /dev/null; then
+    command -v uv
+    return
+  fi
+  if [ ! -x "$own/bin/uv" ]; then
+    say "uv from PyPI into .cache/uv (25 MB)"
+    python3 -m venv "$own" >&2 && "$own/bin/python" -m pip install -q uv >&2 ||
+      die "no uv: install it, or python3-venv for python3 -m venv"
+  fi
+  echo "$own/bin/uv"
+}
+
+install_python_packages() {
+  local choice=$1 venv stamp wanted uv
+  venv=$(venv_of "$choice")
+  stamp=$venv/.invact
+  wanted=$(printf '%s\n' "$choice" "$(torch_requirements "$choice")"
+    cat "$root/scripts/requirements.txt")
+  # The default environment is also good for those who need no torch.
+  if [ "$choice" = none ] && [ -e "$stamp" ] &&
+      grep -q '^torch==' "$stamp"; then
+    wanted=$(printf 'default\n%s\n' "$(torch_requirements default)"
+      cat "$root/scripts/requirements.txt")
+  fi
+  if [ -e "$stamp" ] && [ "$wanted" = "$(cat "$stamp")" ]; then
+    return
+  fi
+  uv=$(find_uv)
+  if [ ! -x "$venv/bin/python" ]; then
+    say "Python environment ${venv#"$root"/}"
+    "$uv" venv -q --python "$(base_python "$choice")" "$venv"
+  fi
+  case $choice in
+    path:*) import_torch_of "${choice#path:}" "$venv" ;;
+  esac
+  say "PyPI packages for ${venv#"$root"/}: $(download_of "$choice")"
+  # shellcheck disable=SC2046
+  "$uv" pip install --python "$venv/bin/python" \
+    $(torch_requirements "$choice") -r "$root/scripts/requirements.txt" >&2
+  printf '%s\n' "$wanted" > "$stamp"
+}
+
+# What PyPI gives for this choice besides requirements.txt. torch pins the CUDA
+# toolkit of its own minor version, so nvcc fits it.
+torch_requirements() {
+  local nvcc='cuda-toolkit[nvcc,crt,nvvm,cudart,cupti,cccl]' version
+  case $1 in
+    none) ;;
+    default) echo "torch==$(default_torch) $nvcc" ;;
+    path:*)
+      has_nvcc && return
+      version=$(torch_attribute "${1#path:}" cuda)
+      case $version in
+        1[3-9].*) echo "$nvcc==$version.*" ;;
+      esac ;;
+    *) echo "torch==$1 $nvcc" ;;
+  esac
+}
+
+download_of() {
+  case $1 in
+    none) echo "pytest, grpcio, transformers (60 MB unless cached)" ;;
+    path:*) echo "$(torch_requirements "$1") pytest, grpcio, transformers" \
+      "(60 MB, with nvcc 400 MB, unless cached; no torch)" ;;
+    *) echo "$(torch_requirements "$1") and pytest, grpcio, transformers" \
+      "(about 2.5 GB, 5 GB on disk, unless cached)" ;;
+  esac
+}
+
+has_nvcc() {
+  [ -n "${CUDACXX:-}" ] || command -v nvcc > /dev/null ||
+    [ -x /usr/local/cuda/bin/nvcc ]
+}
+
+# An attribute of torch.version of another Python; empty where it is None.
+torch_attribute() {
+  "$1" -c "import torch; print(torch.version.$2 or '')" ||
+    status=2 die "--python $1: it imports no torch (its words are above)"
+}
+
+base_python() {
+  local python=python3
+  case $1 in
+    path:*) python=${1#path:} ;;
+  esac
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    status=2 die "$python is older than Python 3.11; name another by --python"
+  "$python" -c 'import sys; print(sys.executable)'
+}
+
+# Makes the torch of another Python importable in the environment, and leaves
+# that Python as it is.
+import_torch_of() {
+  local version site
+  version=$(torch_attribute "$1" __version__)
+  say "torch $version of $1"
+  site=$("$1" -c "import os, torch
+print(os.path.dirname(torch.__path__[0]))")
+  echo "$site" > "$("$2/bin/python" -c "import sysconfig
+print(sysconfig.get_path('purelib'))")/invact_torch.pth"
+}

@@ -71,7 +71,7 @@ download_of() {
     path:*) echo "$(torch_requirements "$1") pytest, grpcio, transformers" \
       "(60 MB, with nvcc 400 MB, unless cached; no torch)" ;;
     *) echo "$(torch_requirements "$1") and pytest, grpcio, transformers" \
-      "(about 2.5 GB, 5 GB on disk, unless cached)" ;;
+      "(about 3 GB, 5.5 GB on disk, unless cached)" ;;
   esac
 }
 

@@ -24,18 +24,20 @@ install_debian_packages() {
   wanted=$(grep -v '^#' "$root/scripts/debian_packages.txt")
   # shellcheck disable=SC2086
   absent=$(
-    dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2> /dev/null |
+    { dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2> /dev/null ||
+      true; } |
       sed -n 's/^installed //p' | sort -u |
       comm -13 - <(printf '%s\n' $wanted | sort -u))
   [ -n "$absent" ] || return 0
   say "apt-get update"
-  apt-get update -qq >&2
+  apt-get -o DPkg::Lock::Timeout=120 update -qq >&2
   # shellcheck disable=SC2086
   size=$(apt-get install --no-install-recommends --assume-no $absent 2> /dev/null |
     sed -n 's/^Need to get \(.*\) of archives.*/\1/p' || true)
   say "Debian packages, ${size:-nothing} to download:" $absent
   # shellcheck disable=SC2086
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
+    install -y -qq \
     --no-install-recommends -o Dpkg::Use-Pty=0 $absent > /dev/null
 }
 

@@ -54,7 +54,7 @@ target_link_libraries(invact_options INTERFACE Threads::Threads)
 
 if(INVACT_SANITIZER)
   target_compile_options(invact_options INTERFACE
-    $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${INVACT_SANITIZER};-fno-omit-frame-pointer>)
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${INVACT_SANITIZER};-fno-sanitize-recover=all;-fno-omit-frame-pointer>)
   target_link_options(invact_options INTERFACE
     -fsanitize=${INVACT_SANITIZER})
 endif()

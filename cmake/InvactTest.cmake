@@ -12,6 +12,19 @@ if(INVACT_BUILD_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
+# What every test finds in its environment.
+set(INVACT_TEST_ENVIRONMENT
+  INVACT_BIN_DIR=${PROJECT_BINARY_DIR}/bin
+  INVACT_LIB_DIR=${PROJECT_BINARY_DIR}/lib
+  INVACT_SOURCE_DIR=${PROJECT_SOURCE_DIR}
+  PYTHONDONTWRITEBYTECODE=1)
+if(INVACT_SANITIZER STREQUAL "thread")
+  list(APPEND INVACT_TEST_ENVIRONMENT
+    TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/build/tsan_suppressions.txt)
+elseif(INVACT_SANITIZER)
+  list(APPEND INVACT_TEST_ENVIRONMENT UBSAN_OPTIONS=print_stacktrace=1)
+endif()
+
 function(invact_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LABELS;LIBS;ARGS;ENV" ${ARGN})
   if(NOT INVACT_BUILD_TESTS)
@@ -31,7 +44,7 @@ function(invact_test name)
   add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
   set_tests_properties(${name} PROPERTIES
     LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
-    ENVIRONMENT "INVACT_BIN_DIR=${PROJECT_BINARY_DIR}/bin;INVACT_LIB_DIR=${PROJECT_BINARY_DIR}/lib;INVACT_SOURCE_DIR=${PROJECT_SOURCE_DIR};${arg_ENV}")
+    ENVIRONMENT "${INVACT_TEST_ENVIRONMENT};${arg_ENV}")
 endfunction()
 
 function(invact_pytest name)
@@ -57,5 +70,5 @@ function(invact_pytest name)
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES
     LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
-    ENVIRONMENT "INVACT_BIN_DIR=${PROJECT_BINARY_DIR}/bin;INVACT_LIB_DIR=${PROJECT_BINARY_DIR}/lib;INVACT_SOURCE_DIR=${PROJECT_SOURCE_DIR};PYTHONDONTWRITEBYTECODE=1;${arg_ENV}")
+    ENVIRONMENT "${INVACT_TEST_ENVIRONMENT};${arg_ENV}")
 endfunction()

@@ -72,3 +72,12 @@ set_target_properties(torch_cpu PROPERTIES INTERFACE_LINK_LIBRARIES c10)
 
 # What a plain C++ program needs to run on this torch.
 set(INVACT_TORCH_LIB_DIR ${torch_dir}/lib)
+
+# For C++ programs that use torch as a job does: with its CUDA part, which
+# registers itself when it is loaded and is named by no symbol.
+add_library(invact_libtorch INTERFACE)
+target_link_libraries(invact_libtorch INTERFACE torch_cpu c10)
+if(TARGET torch_cuda)
+  target_link_libraries(invact_libtorch INTERFACE
+    -Wl,--push-state,--no-as-needed torch_cuda c10_cuda -Wl,--pop-state)
+endif()

@@ -20,6 +20,10 @@ find_uv() {
 
 install_python_packages() {
   local choice=$1 venv stamp wanted uv
+  case $choice in
+    path:*) torch_facts "${choice#path:}" > /dev/null ||
+      status=2 die "--python ${choice#path:}: it has no torch" ;;
+  esac
   venv=$(venv_of "$choice")
   stamp=$venv/.invact
   wanted=$(printf '%s\n' "$choice" "$(torch_requirements "$choice")"
@@ -57,7 +61,7 @@ torch_requirements() {
     default) echo "torch==$(default_torch) $nvcc" ;;
     path:*)
       has_nvcc && return
-      version=$(torch_attribute "${1#path:}" cuda)
+      version=$(torch_facts "${1#path:}" | sed -n 3p)
       case $version in
         1[3-9].*) echo "$nvcc==$version.*" ;;
       esac ;;
@@ -80,10 +84,23 @@ has_nvcc() {
     [ -x /usr/local/cuda/bin/nvcc ]
 }
 
-# An attribute of torch.version of another Python; empty where it is None.
-torch_attribute() {
-  "$1" -c "import torch; print(torch.version.$2 or '')" ||
-    status=2 die "--python $1: it imports no torch (its words are above)"
+# Where another Python has torch, that torch's version, its CUDA version (empty
+# where it has none), one a line. Does not import torch, which takes seconds.
+torch_facts() {
+  "$1" - <<'END'
+import importlib.util
+import os
+import runpy
+import sys
+
+spec = importlib.util.find_spec("torch")
+if spec is None:
+    sys.exit(1)
+folder = spec.submodule_search_locations[0]
+version = runpy.run_path(os.path.join(folder, "version.py"))
+print(os.path.dirname(folder), version["__version__"], version["cuda"] or "",
+      sep="\n")
+END
 }
 
 base_python() {
@@ -99,11 +116,9 @@ base_python() {
 # Makes the torch of another Python importable in the environment, and leaves
 # that Python as it is.
 import_torch_of() {
-  local version site
-  version=$(torch_attribute "$1" __version__)
-  say "torch $version of $1"
-  site=$("$1" -c "import os, torch
-print(os.path.dirname(torch.__path__[0]))")
-  echo "$site" > "$("$2/bin/python" -c "import sysconfig
+  local facts
+  facts=$(torch_facts "$1")
+  say "torch $(sed -n 2p <<< "$facts") of $1"
+  sed -n 1p <<< "$facts" > "$("$2/bin/python" -c "import sysconfig
 print(sysconfig.get_path('purelib'))")/invact_torch.pth"
 }

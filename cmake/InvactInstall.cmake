@@ -21,6 +21,8 @@ foreach(target invact invactd invact_relay invact_attach invact_plugin
     add_dependencies(programs ${target})
   endif()
 endforeach()
+# For those who write a kernel library of their own (INVACT_KERNELS).
+install(FILES kernels/kernel_api.h DESTINATION include/invact)
 foreach(text README.md LICENSE CHANGELOG.md)
   if(EXISTS ${PROJECT_SOURCE_DIR}/${text})
     install(FILES ${text} DESTINATION share/doc/invact)

@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 import check_binary
 import check_calls
+import check_format
 import check_includes
 import check_install
 import check_listed
@@ -100,6 +101,16 @@ def test_an_allowed_call_passes(tmp_path, path, line):
     write(tmp_path, path, line + "\n")
 
     assert check_calls.check(tmp_path) == []
+
+
+def test_a_file_that_is_not_formatted_is_reported(tmp_path):
+    write(tmp_path, ".clang-format", "BasedOnStyle: Google\n")
+    write(tmp_path, "plugin/good.cc", "int main() { return 0; }\n")
+    write(tmp_path, "plugin/bad.cc", "int main( ) {return 0;}\n")
+
+    errors = check_format.check(tmp_path)
+
+    assert len(errors) == 1 and "plugin/bad.cc" in errors[0]
 
 
 def test_a_test_in_no_list_is_reported(tmp_path):

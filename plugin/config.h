@@ -19,18 +19,19 @@ struct Config {
   bool exact = false;                  // INVACT_EXACT=1
   bool verify = false;                 // INVACT_VERIFY=1
   std::optional<int64_t> budget_bytes;
-  std::string plan;         // INVACT_PLAN
-  std::string run_name;     // INVACT_RUN_NAME, else the script's base name
-  std::string job_id;       // by the rule of docs/attach.md; empty: the run id
+  std::string plan;      // INVACT_PLAN
+  std::string run_name;  // INVACT_RUN_NAME, else the script's base name
+  std::string job_id;    // by the rule of docs/attach.md; empty: the run id
   int32_t rank = 0, local_rank = 0, world_size = 1, restart = 0;
-  std::vector<std::string> exclude;     // globs over module paths
-  std::vector<std::string> checkpoint;  // globs over module paths
-  bool bits_in_mantissa = false;        // INVACT_BITS=mantissa
+  std::vector<std::string> exclude;           // globs over module paths
+  std::vector<std::string> checkpoint;        // globs over module paths
+  bool bits_in_mantissa = false;              // INVACT_BITS=mantissa
   std::vector<std::string> kernel_libraries;  // INVACT_KERNELS
   enum class Log { kError, kInfo, kDebug } log = Log::kInfo;
   bool ledger_log = false;      // INVACT_LOG=ledger[:FILE]
   std::string ledger_log_file;  // empty: stderr
-  bool disabled = false;        // INVACT_DISABLE=1, or a bad value
+  bool disabled = false;        // INVACT_DISABLE=1
+  bool bad_value = false;       // a complaint says which: the job runs plain
 };
 
 // Reads the process's environment. Complaints (one line each, "invact: ...")

@@ -10,9 +10,9 @@ extern "C" {
 #define INVACT_PLUGIN_ABI 1
 
 struct invact_start {
-  unsigned abi;            /* INVACT_PLUGIN_ABI */
-  const char* lib_dir;     /* folder of libinvact.so, no trailing slash */
-  int python;              /* 1: libtorch_python is mapped */
+  unsigned abi;              /* INVACT_PLUGIN_ABI */
+  const char* lib_dir;       /* folder of libinvact.so, no trailing slash */
+  int python;                /* 1: libtorch_python is mapped */
   const char* torch_version; /* "2.11.0+cu130", or "" where not known */
 };
 

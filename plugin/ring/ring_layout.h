@@ -33,7 +33,8 @@
 
 namespace invact {
 
-inline constexpr char kLayoutMagic[8] = {'i', 'n', 'v', 'a', 'c', 't', '-', 'r'};
+inline constexpr char kLayoutMagic[8] = {'i', 'n', 'v', 'a',
+                                         'c', 't', '-', 'r'};
 inline constexpr uint32_t kLayoutVersion = 1;
 
 inline constexpr uint32_t kMaxScopes = 16384;
@@ -85,11 +86,11 @@ enum class GuestState : uint32_t { kRunning = 0, kFinished = 1 };
 enum class Phase : uint32_t { kForward = 0, kBackward = 1, kDone = 2 };
 
 struct Control {
-  std::atomic<uint32_t> state;        // GuestState
-  std::atomic<int32_t> exit_code;     // valid once kFinished
+  std::atomic<uint32_t> state;     // GuestState
+  std::atomic<int32_t> exit_code;  // valid once kFinished
   std::atomic<int64_t> ended_wall_ns;
-  std::atomic<uint32_t> oom_seen;     // 1: `oom` below is valid
-  uint32_t oom_phase;                 // Phase
+  std::atomic<uint32_t> oom_seen;  // 1: `oom` below is valid
+  uint32_t oom_phase;              // Phase
   int64_t oom_step;
   int64_t oom_requested_bytes;
   int64_t oom_saved_bytes;
@@ -103,13 +104,13 @@ struct Control {
   std::atomic<uint64_t> failures;          // features switched off
   std::atomic<uint32_t> device_name;       // string offset, 0: cpu
   std::atomic<uint32_t> warning_count;
-  std::atomic<uint32_t> warnings[32];      // string offsets
+  std::atomic<uint32_t> warnings[32];  // string offsets
 };
 
 // Text is stored as uint16 length + bytes, at `offset` in the arena. Offset 0
 // is the empty string.
 struct ScopeEntry {
-  uint32_t name;  // string offset
+  uint32_t name;   // string offset
   uint32_t block;  // 1: child of a ModuleList or Sequential
   // Sums over the calls of the step under way, reset at its end.
   std::atomic<int64_t> input_bytes;
@@ -136,7 +137,7 @@ struct alignas(8) SiteRow {
   int64_t baseline_bytes;
   int64_t held_bytes;  // includes side_bytes
   int64_t side_bytes;
-  uint8_t action;   // Action
+  uint8_t action;    // Action
   uint8_t declined;  // Reason
   uint8_t shared;
   uint8_t touched;  // 1: the site saved something in this step
@@ -150,7 +151,7 @@ struct StepTotalsPod {
   uint32_t complete;
   uint32_t phase;  // Phase
   int64_t baseline_bytes, held_bytes, side_bytes;
-  int64_t by_category[4];  // baseline, indexed by Category
+  int64_t by_category[4];                       // baseline, indexed by Category
   int64_t begin_ns, backward_begin_ns, end_ns;  // 0: not reached
   int64_t allocated_before, allocated_instant;
   int64_t peak_allocated, peak_reserved;

@@ -1,0 +1,300 @@
+#include "plugin/config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <utility>
+
+extern char** environ;
+
+namespace invact {
+
+namespace {
+
+using Environment = std::map<std::string, std::string, std::less<>>;
+
+// Every key of ours; the daemon, the relay and the command line read some.
+constexpr const char* kKeys[] = {
+    "INVACT_POLICY",     "INVACT_EXACT",     "INVACT_VERIFY",
+    "INVACT_BUDGET",     "INVACT_PLAN",      "INVACT_DAEMON",
+    "INVACT_TOKEN_FILE", "INVACT_RUN_NAME",  "INVACT_JOB_ID",
+    "INVACT_STATE_DIR",  "INVACT_SPOOL_DIR", "INVACT_EXCLUDE",
+    "INVACT_CHECKPOINT", "INVACT_BITS",      "INVACT_KERNELS",
+    "INVACT_LOG",        "INVACT_DISABLE"};
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = std::exchange(
+          row[j], std::min({row[j] + 1, row[j - 1] + 1, substitute}));
+    }
+  }
+  return row[b.size()];
+}
+
+const char* NearestKey(std::string_view key) {
+  return *std::min_element(std::begin(kKeys), std::end(kKeys),
+                           [&](const char* a, const char* b) {
+                             return EditDistance(key, a) < EditDistance(key, b);
+                           });
+}
+
+std::string Value(const Environment& environment, std::string_view key) {
+  const auto it = environment.find(key);
+  return it == environment.end() ? std::string() : it->second;
+}
+
+std::vector<std::string> List(const std::string& text) {
+  std::vector<std::string> items;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) items.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return items;
+}
+
+std::optional<int64_t> Integer(const std::string& text) {
+  int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || text.empty()) return std::nullopt;
+  return value;
+}
+
+// The first of the keys that holds a whole number of at least 0.
+int32_t Number(const Environment& environment,
+               std::initializer_list<const char*> keys, int32_t otherwise) {
+  for (const char* key : keys) {
+    const auto value = Integer(Value(environment, key));
+    if (value && *value >= 0 && *value <= std::numeric_limits<int32_t>::max()) {
+      return static_cast<int32_t>(*value);
+    }
+  }
+  return otherwise;
+}
+
+// An integer, or one with KiB, MiB, GiB, TiB. Decimal units are refused with
+// the binary spelling: the two differ by 7 % at a gigabyte.
+std::optional<int64_t> Bytes(const std::string& text, std::string* why) {
+  const size_t digits = text.find_first_not_of("0123456789");
+  const std::string unit =
+      digits == std::string::npos ? "" : text.substr(digits);
+  const auto number = Integer(text.substr(0, digits));
+  int shift = unit == ""      ? 0
+              : unit == "KiB" ? 10
+              : unit == "MiB" ? 20
+              : unit == "GiB" ? 30
+              : unit == "TiB" ? 40
+                              : -1;
+  if (number && shift >= 0 &&
+      *number <= (std::numeric_limits<int64_t>::max() >> shift)) {
+    return *number << shift;
+  }
+  *why = "is no byte count: give an integer, or one with KiB, MiB, GiB, TiB";
+  if (number && !unit.empty() && std::strchr("kKmMgGtT", unit[0]) != nullptr) {
+    const char letter = static_cast<char>(std::toupper(unit[0]));
+    *why += std::string(" (") + text.substr(0, digits) + letter + "iB?)";
+  }
+  return std::nullopt;
+}
+
+std::optional<bool> Flag(const std::string& text) {
+  if (text.empty() || text == "0") return false;
+  if (text == "1") return true;
+  return std::nullopt;
+}
+
+std::string JobId(const Environment& environment) {
+  if (auto id = Value(environment, "INVACT_JOB_ID"); !id.empty()) return id;
+  const std::string slurm = Value(environment, "SLURM_JOB_ID");
+  if (!slurm.empty()) {
+    const std::string step = Value(environment, "SLURM_STEP_ID");
+    return "slurm-" + slurm + (step.empty() ? "" : "." + step);
+  }
+  const std::string elastic = Value(environment, "TORCHELASTIC_RUN_ID");
+  return elastic == "none" ? "" : elastic;
+}
+
+// Reads one key after the other; a bad value is one complaint and disables.
+class Reader {
+ public:
+  Reader(const Environment& environment, Config* config,
+         std::vector<std::string>* complaints)
+      : environment_(environment), config_(config), complaints_(complaints) {}
+
+  void ReadPolicy() {
+    const std::string text = Value(environment_, "INVACT_POLICY");
+    if (text.empty()) return;
+    static constexpr std::pair<const char*, Policy> kPolicies[] = {
+        {"observe", Policy::kObserve}, {"invert", Policy::kInvert},
+        {"rebuild", Policy::kRebuild}, {"checkpoint", Policy::kCheckpoint},
+        {"auto", Policy::kAuto},       {"none", Policy::kNone}};
+    for (const auto& [name, policy] : kPolicies) {
+      if (text != name) continue;
+      config_->policy = policy;
+      config_->policy_name = name;
+      return;
+    }
+    Bad("INVACT_POLICY", text,
+        "is no policy: give observe, invert, rebuild, checkpoint, auto or "
+        "none");
+  }
+
+  void Switch(const char* key, bool* target) {
+    const std::string text = Value(environment_, key);
+    if (const auto value = Flag(text)) {
+      *target = *value;
+    } else {
+      Bad(key, text, "is neither 0 nor 1");
+    }
+  }
+
+  void Budget() {
+    const std::string text = Value(environment_, "INVACT_BUDGET");
+    if (text.empty()) return;
+    std::string why;
+    config_->budget_bytes = Bytes(text, &why);
+    if (!config_->budget_bytes) Bad("INVACT_BUDGET", text, why);
+  }
+
+  void Plan() {
+    config_->plan = Value(environment_, "INVACT_PLAN");
+    // A path, not an id: it has to be there.
+    if (config_->plan.find('/') != std::string::npos &&
+        access(config_->plan.c_str(), R_OK) != 0) {
+      Bad("INVACT_PLAN", config_->plan,
+          std::string("can't be read: ") + std::strerror(errno));
+    }
+  }
+
+  void Bits() {
+    const std::string text = Value(environment_, "INVACT_BITS");
+    if (text.empty() || text == "packed") return;
+    if (text == "mantissa") {
+      config_->bits_in_mantissa = true;
+    } else {
+      Bad("INVACT_BITS", text, "is neither packed nor mantissa");
+    }
+  }
+
+  void LogLevel() {
+    const std::string text = Value(environment_, "INVACT_LOG");
+    if (text.empty() || text == "info") return;
+    if (text == "error") {
+      config_->log = Config::Log::kError;
+    } else if (text == "debug") {
+      config_->log = Config::Log::kDebug;
+    } else if (text == "ledger") {
+      config_->ledger_log = true;
+    } else if (text.rfind("ledger:", 0) == 0 && text.size() > 7) {
+      config_->ledger_log = true;
+      config_->ledger_log_file = text.substr(7);
+    } else {
+      Bad("INVACT_LOG", text,
+          "is none of error, info, debug, ledger, ledger:FILE");
+    }
+  }
+
+  void UnknownKeys() {
+    for (const auto& [key, value] : environment_) {
+      if (key.rfind("INVACT_", 0) != 0) continue;
+      if (std::find(std::begin(kKeys), std::end(kKeys), key) ==
+          std::end(kKeys)) {
+        complaints_->push_back("unknown key " + key +
+                               " is ignored; did you "
+                               "mean " +
+                               NearestKey(key) + "?");
+      }
+    }
+  }
+
+ private:
+  void Bad(const std::string& key, const std::string& text,
+           const std::string& why) {
+    complaints_->push_back(key + "=" + text + " " + why +
+                           "; the job runs plain");
+    config_->bad_value = true;
+  }
+
+  const Environment& environment_;
+  Config* config_;
+  std::vector<std::string>* complaints_;
+};
+
+}  // namespace
+
+Config ParseConfig(
+    const std::vector<std::pair<std::string, std::string>>& pairs,
+    std::vector<std::string>* complaints) {
+  const Environment environment(pairs.begin(), pairs.end());
+  Config config;
+  config.job_id = JobId(environment);
+  config.rank =
+      Number(environment, {"RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"}, 0);
+  config.local_rank =
+      Number(environment,
+             {"LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK"}, 0);
+  config.world_size = Number(
+      environment, {"WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}, 1);
+  config.restart = Number(environment, {"TORCHELASTIC_RESTART_COUNT"}, 0);
+  config.run_name = Value(environment, "INVACT_RUN_NAME");
+  config.exclude = List(Value(environment, "INVACT_EXCLUDE"));
+  config.checkpoint = List(Value(environment, "INVACT_CHECKPOINT"));
+  config.kernel_libraries = List(Value(environment, "INVACT_KERNELS"));
+  Reader reader(environment, &config, complaints);
+  reader.ReadPolicy();
+  reader.Switch("INVACT_EXACT", &config.exact);
+  reader.Switch("INVACT_VERIFY", &config.verify);
+  reader.Switch("INVACT_DISABLE", &config.disabled);
+  reader.Budget();
+  reader.Plan();
+  reader.Bits();
+  reader.LogLevel();
+  reader.UnknownKeys();
+  return config;
+}
+
+Config ReadConfig(std::vector<std::string>* complaints) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr;
+       ++variable) {
+    const char* equals = std::strchr(*variable, '=');
+    if (equals == nullptr) continue;
+    pairs.emplace_back(std::string(static_cast<const char*>(*variable), equals),
+                       std::string(equals + 1));
+  }
+  return ParseConfig(pairs, complaints);
+}
+
+bool GlobMatch(const std::string& pattern, const std::string& path) {
+  // Greedy with one point to return to: linear in practice.
+  size_t p = 0, s = 0, star = std::string::npos, resume = 0;
+  while (s < path.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = s;
+    } else if (p < pattern.size() && pattern[p] == path[s]) {
+      ++p;
+      ++s;
+    } else if (star != std::string::npos) {
+      p = star + 1;
+      s = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size() && !pattern.empty();
+}
+
+}  // namespace invact

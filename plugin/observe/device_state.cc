@@ -1,0 +1,166 @@
+#include "plugin/observe/device_state.h"
+
+#include <ATen/core/CachingHostAllocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "plugin/log.h"
+
+namespace invact {
+
+namespace {
+
+constexpr int kMaxDevices = 64;
+std::atomic<uint64_t> g_devices{0};  // bit set
+
+// Calls f for each device noted, lowest first.
+template <typename F>
+void ForEachDevice(F f) {
+  const uint64_t devices = g_devices.load(std::memory_order_relaxed);
+  for (int i = 0; i < kMaxDevices; ++i) {
+    if (devices >> i & 1) f(i);
+  }
+}
+
+// Whether the current stream of the device records into a graph: marking then
+// would put our events into the job's graph.
+bool Capturing(void* stream) {
+  using IsCapturing = int (*)(void*, int*);
+  static const IsCapturing is_capturing = [] {
+    for (const char* name : {"libcudart.so.13", "libcudart.so.12"}) {
+      if (void* runtime = dlopen(name, RTLD_LAZY | RTLD_NOLOAD)) {
+        return reinterpret_cast<IsCapturing>(
+            dlsym(runtime, "cudaStreamIsCapturing"));
+      }
+    }
+    return static_cast<IsCapturing>(nullptr);
+  }();
+  int status = 1;
+  // Not to be found out: leave the marks out.
+  return is_capturing == nullptr || is_capturing(stream, &status) != 0 ||
+         status != 0;
+}
+
+struct Marks {
+  std::unique_ptr<c10::Event> event[3];
+};
+struct Clock {
+  std::mutex mutex;
+  Marks now, before;
+  bool broken = false;
+};
+Clock& DeviceClock() {
+  static auto* clock = new Clock;  // outlives the device's own clean-up
+  return *clock;
+}
+
+}  // namespace
+
+void NoteDevice(int device) noexcept {
+  if (device >= kMaxDevices) return;
+  const uint64_t bit = uint64_t{1} << device;
+  if ((g_devices.load(std::memory_order_relaxed) & bit) == 0) {
+    g_devices.fetch_or(bit, std::memory_order_relaxed);
+  }
+}
+
+bool AnyDevice() noexcept {
+  return g_devices.load(std::memory_order_relaxed) != 0;
+}
+
+AllocatorBytes ReadAllocator() noexcept {
+  AllocatorBytes sum;
+  if (!AnyDevice()) return sum;
+  try {
+    auto* allocator = at::getDeviceAllocator(at::kCUDA);
+    sum = {0, 0, 0, 0};
+    ForEachDevice([&](int device) {
+      constexpr auto kAll =
+          static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+      const auto stats =
+          allocator->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+      sum.allocated += stats.allocated_bytes[kAll].current;
+      sum.reserved += stats.reserved_bytes[kAll].current;
+      sum.peak_allocated += stats.allocated_bytes[kAll].peak;
+      sum.peak_reserved += stats.reserved_bytes[kAll].peak;
+    });
+  } catch (const std::exception& error) {
+    SayTrouble("allocator", error.what());
+    return {};
+  }
+  return sum;
+}
+
+std::string DeviceName() noexcept {
+  int first = -1;
+  ForEachDevice([&](int device) {
+    if (first < 0) first = device;
+  });
+  if (first < 0) return "cpu";
+  using GetName = int (*)(char*, int, int);
+  if (void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD)) {
+    auto get_name = reinterpret_cast<GetName>(dlsym(driver, "cuDeviceGetName"));
+    char name[128] = {};
+    if (get_name != nullptr && get_name(name, sizeof(name), first) == 0) {
+      return name;
+    }
+  }
+  return "cuda";
+}
+
+void MarkDevice(StepMark mark) noexcept {
+  if (!AnyDevice()) return;
+  Clock& clock = DeviceClock();
+  std::lock_guard lock(clock.mutex);
+  if (clock.broken) return;
+  try {
+    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+    int first = -1;
+    ForEachDevice([&](int device) {
+      if (first < 0) first = device;
+    });
+    const c10::Stream stream = guard.getStream(
+        c10::Device(c10::DeviceType::CUDA, static_cast<int8_t>(first)));
+    if (Capturing(guard.getStreamNativeHandle(stream))) return;
+    if (mark == StepMark::kBegin) std::swap(clock.before, clock.now);
+    auto& event = clock.now.event[static_cast<int>(mark)];
+    if (mark == StepMark::kBegin) clock.now = {};
+    event = std::make_unique<c10::Event>(c10::DeviceType::CUDA,
+                                         c10::EventFlag::BACKEND_DEFAULT);
+    event->record(stream);
+  } catch (const std::exception& error) {
+    clock.broken = true;
+    SayTrouble("device-clock", error.what());
+  }
+}
+
+DeviceSeconds TakeDeviceSeconds() noexcept {
+  DeviceSeconds seconds;
+  if (!AnyDevice()) return seconds;
+  Clock& clock = DeviceClock();
+  std::lock_guard lock(clock.mutex);
+  if (clock.broken) return seconds;
+  try {
+    auto& [begin, backward, end] = clock.before.event;
+    if (begin == nullptr || backward == nullptr || end == nullptr ||
+        !end->query()) {
+      return seconds;
+    }
+    seconds.forward = begin->elapsedTime(*backward) / 1e3;
+    seconds.backward = backward->elapsedTime(*end) / 1e3;
+    seconds.step = begin->elapsedTime(*end) / 1e3;
+    clock.before = {};
+  } catch (const std::exception& error) {
+    clock.broken = true;
+    SayTrouble("device-clock", error.what());
+  }
+  return seconds;
+}
+
+}  // namespace invact

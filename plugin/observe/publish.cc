@@ -1,0 +1,103 @@
+// How the recorder fills the tables that the relay and the tests read.
+#include "plugin/guard.h"
+#include "plugin/observe/events.h"
+#include "plugin/observe/recorder.h"
+
+namespace invact {
+
+// What the step under way saved so far, for a reader that finds the process
+// dead. Rows are already in place.
+void Recorder::MirrorLive() {
+  StepTotalsPod& live = shared_->live.totals;
+  live.baseline_bytes = ledger_->baseline_bytes();
+  live.held_bytes = ledger_->held_bytes();
+  live.side_bytes = ledger_->side_bytes();
+  shared_->live.rows = sites_.count();
+}
+
+// Copies the live rows; a row counts when its site saved something in this
+// step or still holds something from an older graph.
+void Recorder::FillTable(SiteTable* table, const StepTotalsPod& totals) {
+  const uint64_t version = table->version.load(std::memory_order_relaxed);
+  table->version.store(version + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  table->totals = totals;
+  table->rows = sites_.count();
+  for (uint32_t i = 0; i < table->rows; ++i) {
+    SiteRow row = shared_->live.row[i];
+    const SiteState& state = sites_.At(i);
+    row.touched =
+        state.touched || row.baseline_bytes != 0 || row.held_bytes != 0;
+    row.shared =
+        state.claims > 0 && row.baseline_bytes == 0 && row.side_bytes == 0;
+    table->row[i] = row;
+  }
+  table->version.store(version + 2, std::memory_order_release);
+}
+
+// The step is complete: its table, filled at the instant, becomes the last
+// one, and the largest one if it is that.
+void Recorder::PublishLast(const StepTotalsPod& totals) {
+  SiteTable& last = shared_->last[instant_slot_];
+  const uint64_t version = last.version.load(std::memory_order_relaxed);
+  last.version.store(version + 1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  last.totals = totals;
+  last.version.store(version + 2, std::memory_order_release);
+  shared_->last_slot.store(instant_slot_, std::memory_order_release);
+  if (totals.baseline_bytes > max_baseline_) {
+    max_baseline_ = totals.baseline_bytes;
+    const uint32_t slot = 1 - shared_->max_slot.load(std::memory_order_relaxed);
+    SiteTable& max = shared_->max[slot];
+    const uint64_t max_version = max.version.load(std::memory_order_relaxed);
+    max.version.store(max_version + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    max.totals = last.totals;
+    max.rows = last.rows;
+    std::copy(last.row, last.row + last.rows, max.row);
+    max.version.store(max_version + 2, std::memory_order_release);
+    shared_->max_slot.store(slot, std::memory_order_release);
+  }
+  for (uint32_t i = 0; i < sites_.scope_count(); ++i) {
+    ScopeEntry& scope = shared_->scopes[i];
+    if (scope.block == 0) continue;
+    scope.last_input_bytes.store(scope.input_bytes.load());
+    scope.last_forward_ns.store(scope.forward_ns.load());
+    scope.last_calls.store(scope.calls.load());
+  }
+}
+
+void Recorder::ForgetTouchedLocked() {
+  for (uint32_t site : touched_) {
+    sites_.At(site).touched = false;
+    shared_->live.row[site].touched = 0;
+  }
+  touched_.clear();
+  for (uint32_t i = 0; i < sites_.scope_count(); ++i) {
+    ScopeEntry& scope = shared_->scopes[i];
+    if (scope.block == 0) continue;
+    scope.input_bytes.store(0);
+    scope.forward_ns.store(0);
+    scope.calls.store(0);
+  }
+}
+
+void Recorder::TotalsForTest(int64_t out[8]) noexcept {
+  std::fill(out, out + 8, kUnknown);
+  if (g_guest_mode.load() != GuestMode::kRunning) return;
+  std::lock_guard lock(mutex_);
+  const SiteTable& last =
+      shared_->last[shared_->last_slot.load(std::memory_order_relaxed)];
+  if (last.totals.complete != 0) {
+    out[0] = last.totals.baseline_bytes;
+    out[1] = last.totals.held_bytes;
+    out[2] = last.totals.side_bytes;
+    out[3] = out[0] - out[1];
+    out[4] = last.totals.index;
+  }
+  out[5] = ledger_->baseline_bytes();
+  out[6] = ledger_->held_bytes();
+  out[7] = static_cast<int64_t>(ledger_->storages());
+}
+
+}  // namespace invact

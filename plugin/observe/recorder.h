@@ -1,0 +1,157 @@
+// Everything that the plugin knows of the run, behind one lock: the ledger,
+// the call sites, the step under way. The hooks, the substitutions and the
+// scopes call it; it writes the memory shared with the relay.
+//
+// Owner: itself, one per process, never destroyed (hooks of the job's last
+// graph may be destroyed after every static object). Threads: any; one mutex,
+// never held while torch, Python or another lock is called or a tensor is
+// released. A forked child never enters (plugin/guard.h).
+#ifndef INVACT_PLUGIN_OBSERVE_RECORDER_H_
+#define INVACT_PLUGIN_OBSERVE_RECORDER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plugin/config.h"
+#include "plugin/ledger/ledger.h"
+#include "plugin/ledger/ledger_log.h"
+#include "plugin/observe/device_state.h"
+#include "plugin/observe/sites.h"
+#include "plugin/observe/step_tracker.h"
+#include "plugin/ring/ring_layout.h"
+
+namespace invact {
+
+// A place in the model as the calling thread stands now.
+struct SiteKey {
+  uint32_t scope;
+  uint32_t ordinal;
+};
+
+// What is saved, as torch describes it. No reference is kept.
+struct SavedFacts {
+  const void* storage;  // StorageImpl
+  const void* data;     // address of the bytes, for the events
+  int64_t bytes;        // of the whole storage
+  std::string_view dtype;
+  Category category;
+  int device;  // -1: CPU
+};
+
+// One save, to be given back when the node releases it.
+struct SaveTicket {
+  StorageEntry* entry = nullptr;  // nullptr: not counted
+  uint32_t site = kNoSite;
+  uint64_t id = 0;  // for the ledger log
+};
+
+// One substitution: x is asked for but not kept, y is kept in its place.
+// Its owner keeps it at one address from Substitute to Drop.
+struct SubstitutionTicket {
+  SaveTicket x;
+  SaveTicket y;
+  int64_t side_bytes = 0;
+  uint64_t side_id = 0;
+  uint32_t site = kNoSite;
+  size_t place = 0;  // among the live ones
+};
+
+class Recorder {
+ public:
+  static Recorder& Get() noexcept;
+
+  // Before anything is saved, once.
+  void Configure(const Config& config, std::string lib_dir,
+                 std::string torch_version, bool python) noexcept;
+  const Config& config() const { return config_; }
+
+  // Where the next save of the calling thread belongs. Take consumes it.
+  SiteKey NextSite() noexcept;
+  void TakeSite() noexcept;
+
+  // A node keeps a tensor the way PyTorch does. `reason`: why a substitution
+  // that could have been made here was not.
+  SaveTicket Save(const SavedFacts& tensor, Reason reason) noexcept;
+  void Drop(const SaveTicket& ticket) noexcept;
+  // A substitution was refused and nothing is counted here: the job's own
+  // hooks keep the tensor, or it does not count. Enters the reason.
+  void NoteDecline(std::string_view dtype, Reason reason) noexcept;
+
+  // Whether the site may be substituted; its reason when it may not.
+  Reason SubstitutionAllowed(const SiteKey& site) noexcept;
+  void Substitute(Action action, const SavedFacts& x, const SavedFacts& y,
+                  int64_t side_bytes, SubstitutionTicket* ticket) noexcept;
+  void DropSubstitution(SubstitutionTicket* ticket) noexcept;
+  // The job writes into y: a private copy of it is kept from now on.
+  // The site is left alone from the next step on.
+  void Materialise(SubstitutionTicket* ticket, const SavedFacts& copy) noexcept;
+
+  void DeclineFromNowOn(uint32_t site, Reason reason) noexcept;
+
+  // A saved tensor of this site is being read. Resolves the site's op on the
+  // first call inside a backward, and notices the start of a backward.
+  void Unpacked(uint32_t site) noexcept;
+  // The calling thread works for a graph task: a backward has begun.
+  void BackwardActivity() noexcept;
+
+  uint32_t InternScope(std::string_view name, bool block) noexcept;
+  void OutermostCall() noexcept;
+  void BlockCall(uint32_t scope, int64_t input_bytes, int64_t ns) noexcept;
+
+  // Torch told of an out-of-memory.
+  void OutOfMemory(int64_t requested_bytes) noexcept;
+
+  // The process is leaving by exit(status). Ends the run and says so.
+  void Finish(int status) noexcept;
+
+  // baseline, held, side, eliminated of the last complete step, its index,
+  // live baseline, live held, storages alive. For tests and benchmarks.
+  void TotalsForTest(int64_t out[8]) noexcept;
+
+ private:
+  friend struct BackwardToken;
+
+  Recorder() = default;
+  bool Start() noexcept;  // first save: shared memory, relay, first line
+  void EndBackward(bool complete) noexcept;
+  void BeginStepLocked(int64_t now_ns, const AllocatorBytes& before);
+  void FillTable(SiteTable* table, const StepTotalsPod& totals);
+  void PublishLast(const StepTotalsPod& totals);
+  void MirrorLive();
+  void JudgeSubstitutions();
+  uint32_t TouchLocked(const SavedFacts& tensor, const SiteKey& key,
+                       Action action, Reason reason);
+  SaveTicket ClaimLocked(const SavedFacts& tensor, uint32_t site, Claim claim,
+                         int64_t now_ns);
+  void UnclaimLocked(const SaveTicket& ticket, Claim claim);
+  void ForgetTouchedLocked();
+
+  std::mutex mutex_;
+  std::mutex start_mutex_;
+  Config config_;
+  std::string lib_dir_, torch_version_;
+  bool python_ = false;
+
+  SharedRun* shared_ = nullptr;
+  Sites sites_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<LedgerLog> log_;
+  StepTracker steps_;
+  AllocatorBytes outermost_;  // when the outermost call began
+  int64_t outermost_begin_ns_ = 0;
+  std::vector<uint32_t> touched_;
+  std::vector<SubstitutionTicket*> substitutions_;
+  uint32_t instant_slot_ = 0;  // of shared_->last, filled at the instant
+  int64_t max_baseline_ = -1;
+  uint64_t next_id_ = 1;
+  std::atomic<bool> finished_{false};
+};
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_OBSERVE_RECORDER_H_

@@ -1,0 +1,143 @@
+#include "plugin/observe/saved_variables.h"
+
+#include <dlfcn.h>
+#include <torch/csrc/autograd/saved_variable.h>
+#include <torch/csrc/autograd/saved_variable_hooks.h>
+
+#include <memory>
+#include <utility>
+
+#include "plugin/guard.h"
+#include "plugin/observe/import_slot.h"
+#include "plugin/observe/private_member.h"
+#include "plugin/observe/saved_hook.h"
+#include "plugin/observe/tensor_facts.h"
+
+namespace invact {
+
+INVACT_PRIVATE_MEMBER(HooksMember, torch::autograd::SavedVariable,
+                      std::unique_ptr<torch::autograd::SavedVariableHooks>,
+                      hooks_)
+INVACT_PRIVATE_MEMBER(DataMember, torch::autograd::SavedVariable, at::Tensor,
+                      data_)
+
+namespace {
+
+using torch::autograd::SavedVariable;
+using torch::autograd::SavedVariableHooks;
+using HooksPtr = std::unique_ptr<SavedVariableHooks>;
+
+constexpr char kConstructor[] =
+    "_ZN5torch8autograd13SavedVariableC1ERKN2at6TensorEbb";
+constexpr char kDefaultHooks[] =
+    "_ZN5torch8autograd13SavedVariable17get_default_hooksEv";
+constexpr char kRegisterHooks[] =
+    "_ZN5torch8autograd13SavedVariable14register_hooksEOSt10unique_ptrINS0_"
+    "18SavedVariableHooksESt14default_deleteIS3_EE";
+
+// A constructor returns nothing in the Itanium ABI on the machines we build
+// for.
+using Constructor = void (*)(SavedVariable*, const at::Tensor&, bool, bool);
+using DefaultHooks = HooksPtr (*)();
+using RegisterHooks = void (*)(SavedVariable*, HooksPtr&&);
+Constructor g_constructor;
+DefaultHooks g_default_hooks;
+RegisterHooks g_register_hooks;
+
+// The save that this thread's constructor call is making.
+struct Saving {
+  const at::Tensor* tensor;
+  bool is_output;
+};
+thread_local Saving* t_saving = nullptr;
+thread_local Reason t_pending_decline = Reason::kNone;
+
+void ConstructSavedVariable(SavedVariable* self, const at::Tensor& tensor,
+                            bool is_output, bool is_inplace_on_view) {
+  if (!Active() || t_own_work > 0) {
+    g_constructor(self, tensor, is_output, is_inplace_on_view);
+    return;
+  }
+  Saving saving{&tensor, is_output};
+  struct Restore {
+    Saving* before;
+    ~Restore() { t_saving = before; }
+  } restore{std::exchange(t_saving, &saving)};
+  g_constructor(self, tensor, is_output, is_inplace_on_view);
+}
+
+HooksPtr GetDefaultHooks() {
+  HooksPtr of_the_job = g_default_hooks();
+  const Saving* saving = t_saving;
+  if (saving == nullptr) return of_the_job;
+  const Reason reason = std::exchange(t_pending_decline, Reason::kNone);
+  if (of_the_job != nullptr || !Countable(*saving->tensor)) {
+    if (reason != Reason::kNone) {
+      Recorder::Get().NoteDecline(DtypeName(saving->tensor->scalar_type()),
+                                  reason);
+    }
+    return of_the_job;
+  }
+  return std::make_unique<SavedHook>(*saving->tensor, saving->is_output,
+                                     reason);
+}
+
+// Torch allows one pair of hooks. Ours steps back for the job's: the tensor is
+// handed back first, as torch would have saved it.
+void RegisterSavedVariableHooks(SavedVariable* self, HooksPtr&& hooks) {
+  HooksPtr& current = self->*Get(HooksMember());
+  if (auto* ours = dynamic_cast<SavedHook*>(current.get()); ours != nullptr) {
+    at::Tensor& data = self->*Get(DataMember());
+    data = ours->TakeBack();
+    current.reset();
+    try {
+      g_register_hooks(self, std::move(hooks));
+    } catch (...) {
+      data.reset();
+      throw;
+    }
+    return;
+  }
+  g_register_hooks(self, std::move(hooks));
+}
+
+}  // namespace
+
+void SetPendingDecline(Reason reason) noexcept { t_pending_decline = reason; }
+
+bool ObserveSavedVariables(bool python, std::string* error) noexcept {
+  void* torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
+  if (torch == nullptr) {
+    *error = "libtorch_cpu.so is not mapped";
+    return false;
+  }
+  g_constructor = reinterpret_cast<Constructor>(dlsym(torch, kConstructor));
+  g_default_hooks = reinterpret_cast<DefaultHooks>(dlsym(torch, kDefaultHooks));
+  g_register_hooks =
+      reinterpret_cast<RegisterHooks>(dlsym(torch, kRegisterHooks));
+  if (g_constructor == nullptr || g_default_hooks == nullptr ||
+      g_register_hooks == nullptr) {
+    *error = "this torch has no torch::autograd::SavedVariable as known here";
+    return false;
+  }
+  ImportPatch core[] = {
+      {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},
+      {kDefaultHooks, reinterpret_cast<void*>(GetDefaultHooks)}};
+  ImportPatch in_python[] = {
+      {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},
+      {kRegisterHooks, reinterpret_cast<void*>(RegisterSavedVariableHooks)}};
+  // The constructor last: until the hooks are ours it must not be seen.
+  const bool patched =
+      PatchImports("libtorch_cpu.so", core) && core[0].slots > 0 &&
+      core[1].slots > 0 &&
+      (!python || (PatchImports("libtorch_python.so", in_python) &&
+                   in_python[0].slots > 0 && in_python[1].slots > 0));
+  if (!patched) {
+    *error =
+        "this build of torch binds its own functions at link time, so nothing "
+        "can be observed in it";
+  }
+  return patched;
+}
+
+}  // namespace invact

@@ -1,0 +1,105 @@
+#include "plugin/observe/scope.h"
+
+#include <c10/core/GradMode.h>
+#include <time.h>
+
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "plugin/guard.h"
+#include "plugin/observe/recorder.h"
+#include "plugin/observe/scope_stack.h"
+
+namespace invact {
+
+namespace {
+
+struct PersistentStorages {
+  std::mutex mutex;
+  std::unordered_map<const void*, std::vector<const void*>> by_owner;
+  std::unordered_map<const void*, int> owners_of;
+  std::atomic<bool> stale{false};
+};
+
+PersistentStorages& Persistent() {
+  static auto* storages = new PersistentStorages;  // outlives static objects
+  return *storages;
+}
+
+}  // namespace
+
+thread_local ScopeStack t_scopes;
+
+int64_t MonotonicNs() noexcept {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
+}
+
+uint32_t InternScope(std::string_view name, bool block) noexcept {
+  return Recorder::Get().InternScope(name, block);
+}
+
+bool ScopesWanted() noexcept { return Active(); }
+
+void PushScope(uint32_t scope, int64_t input_bytes) noexcept {
+  ScopeStack& stack = t_scopes;
+  if (stack.depth == 0) Recorder::Get().OutermostCall();
+  ++stack.depth;
+  if (stack.depth > ScopeStack::kMaxDepth) return;  // deeper: the parent's
+  ScopeFrame& frame = stack.frames[stack.depth - 1];
+  frame.scope = scope;
+  frame.next_save = 0;
+  frame.input_bytes = input_bytes;
+  // Blocks are timed in the job's own forward only, not in evaluation.
+  frame.begin_ns =
+      input_bytes > 0 && c10::GradMode::is_enabled() ? MonotonicNs() : 0;
+}
+
+void PopScope() noexcept {
+  ScopeStack& stack = t_scopes;
+  if (stack.depth == 0) return;
+  if (stack.depth <= ScopeStack::kMaxDepth) {
+    const ScopeFrame& frame = stack.frames[stack.depth - 1];
+    if (frame.begin_ns != 0) {
+      Recorder::Get().BlockCall(frame.scope, frame.input_bytes,
+                                MonotonicNs() - frame.begin_ns);
+    }
+  }
+  --stack.depth;
+}
+
+size_t ScopeDepth() noexcept { return t_scopes.depth; }
+
+void SetPersistentStorages(const void* owner,
+                           std::span<const void* const> storages) noexcept {
+  PersistentStorages& persistent = Persistent();
+  std::lock_guard lock(persistent.mutex);
+  auto& mine = persistent.by_owner[owner];
+  for (const void* storage : mine) {
+    auto it = persistent.owners_of.find(storage);
+    if (it != persistent.owners_of.end() && --it->second == 0) {
+      persistent.owners_of.erase(it);
+    }
+  }
+  mine.assign(storages.begin(), storages.end());
+  for (const void* storage : mine) ++persistent.owners_of[storage];
+  if (mine.empty()) persistent.by_owner.erase(owner);
+}
+
+bool IsPersistentStorage(const void* storage) noexcept {
+  PersistentStorages& persistent = Persistent();
+  std::lock_guard lock(persistent.mutex);
+  if (persistent.owners_of.contains(storage)) return true;
+  persistent.stale.store(true, std::memory_order_relaxed);
+  return false;
+}
+
+bool TakePersistentStale() noexcept {
+  return Persistent().stale.exchange(false, std::memory_order_relaxed);
+}
+
+}  // namespace invact

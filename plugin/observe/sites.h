@@ -1,0 +1,80 @@
+// The table of call sites and scopes: gives each (scope, number of the save in
+// one call) its number, remembers what was found out about it, and mirrors it
+// into the memory shared with the relay once that exists.
+//
+// Threads: externally locked (by the Recorder). Full tables fold what comes
+// later into kOtherSite / kRootScope and count it.
+#ifndef INVACT_PLUGIN_OBSERVE_SITES_H_
+#define INVACT_PLUGIN_OBSERVE_SITES_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "plugin/observe/scope.h"
+#include "plugin/ring/ring_layout.h"
+#include "proto/codes.h"
+
+namespace invact {
+
+struct SiteState {
+  uint32_t scope;
+  uint32_t ordinal;
+  Reason declined = Reason::kNone;  // sticks: the site is left alone
+  uint32_t claims = 0;              // saves alive now
+  bool touched = false;             // saved something in this step
+};
+
+class Sites {
+ public:
+  Sites();
+
+  // Starts mirroring, with all that is known already. Once.
+  void Attach(SharedRun* shared);
+
+  uint32_t InternScope(std::string_view name, bool block);
+  const std::string& ScopeName(uint32_t scope) const {
+    return scopes_[scope].name;
+  }
+
+  // The site's number; a new one is entered with its dtype and category.
+  uint32_t SiteFor(uint32_t scope, uint32_t ordinal, std::string_view dtype,
+                   Category category);
+  void SetOp(uint32_t site, std::string_view op);
+  // Why the site is left alone; kNone too for a site not entered yet.
+  Reason DeclinedAt(uint32_t scope, uint32_t ordinal) const;
+  // Without the lock: a stale answer only costs the caller a look with it.
+  bool OpKnown(uint32_t site) const {
+    return op_known_[site].load(std::memory_order_relaxed);
+  }
+  SiteState& At(uint32_t site) { return sites_[site]; }
+  uint32_t count() const { return static_cast<uint32_t>(sites_.size()); }
+  uint32_t scope_count() const { return static_cast<uint32_t>(scopes_.size()); }
+
+  // Offset in the arena of a text, the same for the same text. 0 when the
+  // arena is full or does not exist yet.
+  uint32_t Text(std::string_view text);
+
+ private:
+  struct Scope {
+    std::string name;
+    bool block;
+    std::vector<uint32_t> sites;  // by ordinal, kNoSite: none
+  };
+  void MirrorScope(uint32_t scope);
+
+  SharedRun* shared_ = nullptr;
+  std::vector<Scope> scopes_;
+  std::unordered_map<std::string, uint32_t> scope_numbers_;
+  std::vector<SiteState> sites_;
+  std::unique_ptr<std::atomic<bool>[]> op_known_;  // kMaxSites
+  std::unordered_map<std::string, uint32_t> texts_;
+};
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_OBSERVE_SITES_H_

@@ -1,0 +1,143 @@
+#include "plugin/observe/tensor_facts.h"
+
+#include <c10/core/ScalarType.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <typeinfo>
+
+#include "plugin/observe/scope_stack.h"
+
+namespace invact {
+
+namespace {
+
+using c10::DispatchKey;
+
+const c10::DispatchKeySet& StrangeKeys() {
+  static const c10::DispatchKeySet keys({
+      DispatchKey::Python,
+      DispatchKey::PythonTLSSnapshot,
+      DispatchKey::FuncTorchGradWrapper,
+      DispatchKey::FuncTorchBatched,
+      DispatchKey::Batched,
+      DispatchKey::Functionalize,
+      DispatchKey::FuncTorchDynamicLayerFrontMode,
+      DispatchKey::FuncTorchDynamicLayerBackMode,
+  });
+  return keys;
+}
+
+bool IsParameter(const at::Tensor& tensor) {
+  if (tensor.is_leaf()) {
+    if (tensor.requires_grad()) return true;
+  } else if (tensor.is_view()) {
+    // linear saves weight.t(): a view, not a leaf.
+    const at::TensorBase& base = tensor._base();
+    return base.defined() && base.is_leaf() && base.requires_grad();
+  }
+  return false;
+}
+
+// autocast's cast of a parameter: its history is one conversion of a leaf.
+bool IsCastOfParameter(const at::Tensor& tensor) {
+  if (tensor.is_leaf()) return false;
+  const at::TensorBase& whole = tensor;
+  const at::TensorBase& source = tensor.is_view() ? tensor._base() : whole;
+  const auto& node = source.grad_fn();
+  if (node == nullptr || node->num_outputs() != 1) return false;
+  const auto& next = node->next_edge(0).function;
+  if (next == nullptr ||
+      typeid(*next) != typeid(torch::autograd::AccumulateGrad)) {
+    return false;
+  }
+  // Compared once per class of node: name() builds a string.
+  static thread_local const std::type_info* cast_type = nullptr;
+  const std::type_info& type = typeid(*node);
+  if (cast_type != nullptr && type == *cast_type) return true;
+  if (node->name() != "ToCopyBackward0") return false;
+  cast_type = &type;
+  return true;
+}
+
+}  // namespace
+
+bool PlainDispatch() noexcept {
+  if (c10::impl::TorchDispatchModeTLS::any_modes_set()) return false;
+  const auto& local = c10::impl::tls_local_dispatch_key_set();
+  return !local.included_.has_any(StrangeKeys());
+}
+
+bool PlainTensor(const at::Tensor& tensor) noexcept {
+  const auto* impl = tensor.unsafeGetTensorImpl();
+  return !tensor.key_set().has_any(StrangeKeys()) &&
+         tensor.layout() == at::kStrided && impl->has_storage() &&
+         !impl->has_symbolic_sizes_strides() &&
+         (tensor.is_cpu() || tensor.is_cuda()) && !tensor.is_quantized() &&
+         !tensor.is_nested();
+}
+
+bool Countable(const at::Tensor& tensor) noexcept {
+  if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) return false;
+  if (!PlainTensor(tensor) || !PlainDispatch()) return false;
+  if (IsParameter(tensor)) return false;
+  // A frozen weight or a buffer looks like a batch: ask the modules.
+  const bool outside_graph = tensor.is_leaf() && !tensor.requires_grad();
+  return !outside_graph ||
+         !IsPersistentStorage(tensor.storage().unsafeGetStorageImpl());
+}
+
+std::string_view DtypeName(c10::ScalarType dtype) noexcept {
+  switch (dtype) {
+    case c10::ScalarType::Float:
+      return "float32";
+    case c10::ScalarType::BFloat16:
+      return "bfloat16";
+    case c10::ScalarType::Half:
+      return "float16";
+    case c10::ScalarType::Double:
+      return "float64";
+    case c10::ScalarType::Bool:
+      return "bool";
+    case c10::ScalarType::Long:
+      return "int64";
+    case c10::ScalarType::Int:
+      return "int32";
+    case c10::ScalarType::Short:
+      return "int16";
+    case c10::ScalarType::Char:
+      return "int8";
+    case c10::ScalarType::Byte:
+      return "uint8";
+    case c10::ScalarType::ComplexFloat:
+      return "complex64";
+    case c10::ScalarType::ComplexDouble:
+      return "complex128";
+    default:
+      return c10::toString(dtype);
+  }
+}
+
+SavedFacts FactsOf(const at::Tensor& tensor, bool is_output) noexcept {
+  const c10::Storage& storage = tensor.storage();
+  SavedFacts facts;
+  facts.storage = storage.unsafeGetStorageImpl();
+  facts.data = storage.data();
+  facts.bytes = static_cast<int64_t>(storage.nbytes());
+  facts.dtype = DtypeName(tensor.scalar_type());
+  facts.device = tensor.is_cuda() ? tensor.get_device() : -1;
+  if (is_output) {
+    facts.category = Category::kActivation;
+  } else if (tensor.is_leaf() && !tensor.requires_grad()) {
+    facts.category = Category::kInput;
+  } else if (IsCastOfParameter(tensor)) {
+    facts.category = Category::kWeightCopy;
+  } else {
+    facts.category = Category::kActivation;
+  }
+  return facts;
+}
+
+}  // namespace invact

@@ -1,0 +1,19 @@
+// Torch's own error for a saved tensor that was written in place.
+#ifndef INVACT_PLUGIN_OBSERVE_VERSION_ERROR_H_
+#define INVACT_PLUGIN_OBSERVE_VERSION_ERROR_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace invact {
+
+// Raises what torch would raise on reading `tensor` back, in this torch's own
+// words: it is made to find the same state. `own_output`: the tensor is the
+// output `output_nr` of the node that reads it.
+[[noreturn]] void ThrowWrittenInPlace(const at::Tensor& tensor, bool own_output,
+                                      uint32_t output_nr, uint32_t expected);
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_OBSERVE_VERSION_ERROR_H_

@@ -1,0 +1,124 @@
+// Starts the plugin inside the training process: reads the configuration,
+// installs what the policy needs, and nothing that anybody could see before the
+// first tensor is saved.
+#include <dlfcn.h>
+#include <pthread.h>
+#include <torch/csrc/autograd/engine.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "plugin/config.h"
+#include "plugin/guard.h"
+#include "plugin/log.h"
+#include "plugin/observe/recorder.h"
+#include "plugin/observe/saved_variables.h"
+#include "plugin/observe/user_scope.h"
+#include "plugin/plugin_api.h"
+#include "plugin/python/module_scopes.h"
+#include "plugin/substitute/activation_ops.h"
+#include "plugin/substitute/kernel_registry.h"
+#include "plugin/substitute/mutation_guard.h"
+
+#define INVACT_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace invact {
+
+namespace {
+
+// Other processes' business: a forked child must not touch the shared memory.
+void InForkedChild() { g_guest_mode.store(GuestMode::kOff); }
+
+bool TorchHasCuda() {
+  return dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD) != nullptr;
+}
+
+// The policies that this version does not carry out yet observe, and say so.
+bool Substitutes(const Config& config) {
+  return config.policy == Policy::kInvert && !config.exact;
+}
+
+bool InstallSubstitutions(const Config& config, const char* lib_dir) {
+  const bool cuda = TorchHasCuda();
+  LoadKernels(lib_dir, cuda, config.kernel_libraries);
+  std::string error;
+  // The guard first: nothing may be held that a write could spoil.
+  if (InstallMutationGuard(cuda, &error) == 0 ||
+      !InstallActivationOps(cuda, &error)) {
+    SayTrouble("substitute", "can't substitute in this torch (" + error +
+                                 "); observing only");
+    return false;
+  }
+  return true;
+}
+
+int Start(const invact_start& start) {
+  std::vector<std::string> complaints;
+  const Config config = ReadConfig(&complaints);
+  ConfigureLog(config, complaints);
+  if (config.disabled || config.policy == Policy::kNone) return 1;
+  std::string error;
+  if (!ObserveSavedVariables(start.python != 0, &error)) {
+    SayTrouble("observe", error + "; the job runs plain (next: invact doctor)");
+    return 2;
+  }
+  Recorder::Get().Configure(config, start.lib_dir, start.torch_version,
+                            start.python != 0);
+  // A bad value is said at the first save: agents and workers stay silent.
+  if (config.bad_value) {
+    g_guest_mode.store(GuestMode::kReady);
+    return 0;
+  }
+  if (Substitutes(config)) InstallSubstitutions(config, start.lib_dir);
+  pthread_atfork(nullptr, nullptr, InForkedChild);
+  g_guest_mode.store(GuestMode::kReady);
+  if (start.python != 0) {
+    PrepareModuleScopes();
+  } else {
+    InstallUserScopes();
+  }
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace invact
+
+INVACT_EXPORT int invact_plugin_start(const invact_start* start) {
+  if (start == nullptr || start->abi != INVACT_PLUGIN_ABI) return 2;
+  try {
+    return invact::Start(*start);
+  } catch (const std::exception& error) {
+    invact::g_guest_mode.store(invact::GuestMode::kOff);
+    invact::SayTrouble("start", error.what());
+    return 2;
+  }
+}
+
+// For benchmarks that compare policies inside one process: "none", "observe"
+// or "invert" from the next step on; call it between two steps, with no graph
+// alive. 0 when done.
+INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
+  using invact::GuestMode;
+  static GuestMode active_mode = GuestMode::kOff;
+  if (invact::g_guest_mode.load() != GuestMode::kOff) {
+    active_mode = invact::g_guest_mode.load();
+  }
+  if (std::strcmp(policy, "none") == 0) {
+    invact::g_guest_mode.store(GuestMode::kOff);
+  } else if (std::strcmp(policy, "observe") == 0 ||
+             std::strcmp(policy, "invert") == 0) {
+    invact::SetSubstituting(std::strcmp(policy, "invert") == 0);
+    invact::g_guest_mode.store(active_mode);
+  } else {
+    return 1;
+  }
+  return 0;
+}
+
+// baseline, held, side, eliminated bytes of the last complete step and its
+// index; live baseline, live held, storages alive. -1: not known.
+INVACT_EXPORT void invact_totals_for_test(int64_t out[8]) {
+  invact::Recorder::Get().TotalsForTest(out);
+}

@@ -1,0 +1,108 @@
+#include "plugin/ring/relay_launch.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+extern char** environ;
+
+namespace invact {
+
+namespace {
+
+constexpr int kRelayMemfd = 3;
+
+// What made the job load us, or load other libraries than the relay's own.
+bool Inherited(std::string_view variable) {
+  for (std::string_view name :
+       {"LD_PRELOAD=", "CUDA_INJECTION64_PATH=", "LD_LIBRARY_PATH="}) {
+    if (variable.substr(0, name.size()) == name) return false;
+  }
+  return true;
+}
+
+// The relay-to-be. Only async-signal-safe calls: other threads of the job may
+// have held any lock when it was cloned.
+[[noreturn]] void BecomeRelay(int memfd, const char* path, char* const* argv,
+                              char* const* env) {
+  setsid();
+  const int null = open("/dev/null", O_RDWR);
+  const int high = fcntl(memfd, F_DUPFD, 64);
+  for (int fd = 0; fd < 3; ++fd) dup2(null, fd);
+  dup2(high, kRelayMemfd);
+  if (syscall(SYS_close_range, kRelayMemfd + 1, ~0u, 0) != 0) {
+    for (int fd = kRelayMemfd + 1; fd < 65536; ++fd) close(fd);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (int signal = 1; signal < 32; ++signal) {
+    if (signal != SIGKILL && signal != SIGSTOP) {
+      struct sigaction action = {};
+      action.sa_handler = SIG_DFL;
+      sigaction(signal, &action, nullptr);
+    }
+  }
+  execve(path, argv, env);
+  syscall(SYS_exit_group, 127);
+  __builtin_unreachable();
+}
+
+}  // namespace
+
+bool LaunchRelay(int memfd, const char* relay_path, std::string* error) {
+  if (access(relay_path, X_OK) != 0) {
+    *error = "no relay at " + std::string(relay_path) + " (" +
+             std::strerror(errno) + ")";
+    return false;
+  }
+  // Everything that allocates happens before the clone.
+  std::vector<char*> env;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr;
+       ++variable) {
+    if (Inherited(*variable)) env.push_back(*variable);
+  }
+  env.push_back(nullptr);
+  std::string pid = std::to_string(getpid());
+  std::string fd = std::to_string(kRelayMemfd);
+  std::string name = "invact-relay";
+  char* argv[] = {name.data(), pid.data(), fd.data(), nullptr};
+
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  // Exit signal 0: neither SIGCHLD nor a plain wait() of the job can see it.
+  const long child = syscall(SYS_clone, 0, nullptr, nullptr, nullptr, nullptr);
+  if (child == 0) {
+    // The grandchild is init's: nobody waits for it.
+    const long relay =
+        syscall(SYS_clone, 0, nullptr, nullptr, nullptr, nullptr);
+    if (relay == 0) BecomeRelay(memfd, relay_path, argv, env.data());
+    syscall(SYS_exit_group, relay < 0 ? 1 : 0);
+  }
+  const int clone_error = errno;
+  int status = 0;
+  if (child > 0) {
+    while (waitpid(static_cast<pid_t>(child), &status, __WCLONE) < 0 &&
+           errno == EINTR) {
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (child < 0 || status != 0) {
+    *error = std::string("the relay could not be started (") +
+             std::strerror(child < 0 ? clone_error : EAGAIN) + ")";
+    return false;
+  }
+  return true;
+}
+
+}  // namespace invact

@@ -1,0 +1,140 @@
+#include "plugin/substitute/held_output.h"
+
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/clone.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/saved_variable.h>
+
+#include <unordered_map>
+#include <vector>
+
+#include "plugin/guard.h"
+#include "plugin/log.h"
+#include "plugin/observe/tensor_facts.h"
+#include "plugin/observe/version_error.h"
+
+namespace invact {
+
+std::atomic<int64_t> g_held_outputs{0};
+
+namespace {
+
+struct Table {
+  std::mutex mutex;
+  std::unordered_multimap<const c10::StorageImpl*, std::weak_ptr<HeldOutput>>
+      by_storage;
+};
+Table& HeldTable() {
+  static auto* table = new Table;  // nodes may outlive static objects
+  return *table;
+}
+
+void Enter(const c10::StorageImpl* storage,
+           const std::weak_ptr<HeldOutput>& held) {
+  Table& table = HeldTable();
+  std::lock_guard lock(table.mutex);
+  table.by_storage.emplace(storage, held);
+  g_held_outputs.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Removes `held` and what is dead beside it.
+void Leave(const c10::StorageImpl* storage, const HeldOutput* held) {
+  Table& table = HeldTable();
+  std::lock_guard lock(table.mutex);
+  auto [it, end] = table.by_storage.equal_range(storage);
+  while (it != end) {
+    const auto alive = it->second.lock();
+    if (alive == nullptr || alive.get() == held) {
+      it = table.by_storage.erase(it);
+      g_held_outputs.fetch_sub(1, std::memory_order_relaxed);
+    } else {
+      ++it;
+    }
+  }
+}
+
+const c10::StorageImpl* StorageOf(const at::Tensor& tensor) {
+  return tensor.storage().unsafeGetStorageImpl();
+}
+
+}  // namespace
+
+std::shared_ptr<HeldOutput> HeldOutput::Make(
+    const invact_activation* activation, at::Tensor y, at::Tensor bits,
+    const at::Tensor& x) {
+  std::shared_ptr<HeldOutput> held(new HeldOutput);
+  held->activation_ = activation;
+  held->version_ = static_cast<uint32_t>(y._version());
+  held->x_address_ = x.storage().getWeakStorageImpl();
+  Recorder::Get().Substitute(
+      Action::kInvert, FactsOf(x, false), FactsOf(y, true),
+      static_cast<int64_t>(bits.nbytes()), &held->ticket_);
+  held->y_ = std::move(y);
+  held->bits_ = std::move(bits);
+  Enter(StorageOf(held->y_), held);
+  return held;
+}
+
+HeldOutput::~HeldOutput() { Release(); }
+
+HeldOutput::View HeldOutput::Read() {
+  std::lock_guard lock(mutex_);
+  TORCH_CHECK(y_.defined(), torch::autograd::ERR_BACKWARD_TWICE);
+  if (static_cast<uint32_t>(y_._version()) != version_) {
+    ThrowWrittenInPlace(y_, /*own_output=*/true, 0, version_);
+  }
+  return {y_, bits_, activation_};
+}
+
+void HeldOutput::Release() {
+  at::Tensor y, bits;  // freed after the locks
+  {
+    std::lock_guard lock(mutex_);
+    if (!y_.defined()) return;
+    y = std::move(y_);
+    bits = std::move(bits_);
+  }
+  Leave(StorageOf(y), this);
+  Recorder::Get().DropSubstitution(&ticket_);
+}
+
+void HeldOutput::Materialise(const c10::StorageImpl* written) {
+  at::Tensor old;
+  std::lock_guard lock(mutex_);
+  if (!y_.defined() || StorageOf(y_) != written) return;
+  {
+    const OwnWork own;
+    const c10::AutoGradMode no_grad(false);
+    const at::AutoDispatchBelowADInplaceOrView below;
+    old = std::exchange(y_, at::clone(y_));
+  }
+  version_ = static_cast<uint32_t>(y_._version());
+  Recorder::Get().Materialise(&ticket_, FactsOf(y_, true));
+  Leave(written, this);
+  Enter(StorageOf(y_), weak_from_this());
+}
+
+void MaterialiseBefore(const at::Tensor& written) noexcept {
+  if (!written.defined() || !written.has_storage()) return;
+  const c10::StorageImpl* storage = StorageOf(written);
+  std::vector<std::shared_ptr<HeldOutput>> holders;
+  {
+    Table& table = HeldTable();
+    std::lock_guard lock(table.mutex);
+    auto [it, end] = table.by_storage.equal_range(storage);
+    for (; it != end; ++it) {
+      if (auto held = it->second.lock()) holders.push_back(std::move(held));
+    }
+  }
+  for (const auto& held : holders) {
+    try {
+      held->Materialise(storage);
+    } catch (const std::exception& error) {
+      // No memory for the copy, say: the write goes on, and reading y later
+      // fails with torch's error for a tensor written in place.
+      SayTrouble("materialise", error.what());
+    }
+  }
+}
+
+}  // namespace invact

@@ -1,0 +1,67 @@
+// The output y of an activation, held with its branch bits in place of the
+// input x, and the table through which a write to y is noticed in time.
+//
+// The dangerous thing: PyTorch lets a program overwrite y before anything else
+// saved it (`y.mul_()`), since eager GELU and SiLU keep x. MaterialiseBefore
+// must therefore run before every such write (mutation_guard.h); it gives each
+// holder of that storage a private copy of the old y.
+//
+// Threads: any. One mutex an object, one for the table; no torch call is made
+// with the table's.
+#ifndef INVACT_PLUGIN_SUBSTITUTE_HELD_OUTPUT_H_
+#define INVACT_PLUGIN_SUBSTITUTE_HELD_OUTPUT_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "kernels/kernel_api.h"
+#include "plugin/observe/recorder.h"
+
+namespace invact {
+
+class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
+ public:
+  // `y` without history, sharing the version counter of the op's output.
+  static std::shared_ptr<HeldOutput> Make(const invact_activation* activation,
+                                          at::Tensor y, at::Tensor bits,
+                                          const at::Tensor& x);
+  ~HeldOutput();
+
+  struct View {
+    at::Tensor y, bits;
+    const invact_activation* activation;
+  };
+  // For backward. Throws torch's own errors: released already, or written in a
+  // way that no guard saw.
+  View Read();
+  // Lets go of everything; reading then fails like a second backward.
+  void Release();
+  uint32_t site() const { return ticket_.site; }
+
+ private:
+  friend void MaterialiseBefore(const at::Tensor& written) noexcept;
+  HeldOutput() = default;
+  void Materialise(const c10::StorageImpl* written);
+
+  std::mutex mutex_;
+  const invact_activation* activation_ = nullptr;
+  at::Tensor y_, bits_;
+  uint32_t version_ = 0;
+  // Keeps x's address from being used again; not x's bytes.
+  std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>> x_address_;
+  SubstitutionTicket ticket_;
+};
+
+// Number of outputs held now: zero makes every guard a single test.
+extern std::atomic<int64_t> g_held_outputs;
+
+// `written` is about to be written in place.
+void MaterialiseBefore(const at::Tensor& written) noexcept;
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_SUBSTITUTE_HELD_OUTPUT_H_

@@ -1,0 +1,81 @@
+#include "plugin/substitute/invert_node.h"
+
+#include <ATen/ops/empty_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <mutex>
+
+#include "plugin/guard.h"
+#include "plugin/observe/tensor_facts.h"
+#include "plugin/substitute/kernel_registry.h"
+
+namespace invact {
+
+using torch::autograd::variable_list;
+
+variable_list InvertNode::apply(variable_list&& grads) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Recorder::Get().Unpacked(held_->site());
+  variable_list inputs(1);
+  const at::Tensor& dy = grads[0];
+  if (!dy.defined() || !task_should_compute_output(0)) return inputs;
+  const HeldOutput::View held = held_->Read();
+  const bool plain = !c10::GradMode::is_enabled() && PlainTensor(dy) &&
+                     PlainDispatch() &&
+                     dy.scalar_type() == held.y.scalar_type();
+  inputs[0] = plain ? Invert(held, dy) : ThroughInput(held, dy);
+  return inputs;
+}
+
+void InvertNode::release_variables() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  held_->Release();
+}
+
+// The usual case: one pass over y, the bits and dy.
+at::Tensor InvertNode::Invert(const HeldOutput::View& held,
+                              const at::Tensor& dy) const {
+  // Kernels walk the storage: dy has to lie as y does.
+  at::Tensor aligned = dy;
+  if (dy.strides() != held.y.strides() || dy.is_conj() || dy.is_neg()) {
+    aligned = at::empty_like(held.y);
+    aligned.copy_(dy);
+  }
+  at::Tensor dx = at::empty_like(held.y);
+  const int error = RunKernel(
+      *held.activation, KernelCall::kBackward, held.y, held.y.const_data_ptr(),
+      held.bits.const_data_ptr(), aligned.const_data_ptr(), dx.data_ptr());
+  TORCH_CHECK(error == 0, "invact: the backward kernel of ", op_->node_name,
+              " failed with error ", error,
+              "; INVACT_POLICY=observe runs this job without it");
+  return dx;
+}
+
+// A backward that is itself differentiated, or whose gradients are batched:
+// x is built from y and the bits, stands where the node's input stood, and
+// torch's own differentiable backward does the rest. The singular f''/f' of a
+// direct formula never appears.
+at::Tensor InvertNode::ThroughInput(const HeldOutput::View& held,
+                                    const at::Tensor& dy) const {
+  at::Tensor x;
+  {
+    const c10::AutoGradMode no_grad(false);
+    x = at::empty_like(held.y);
+  }
+  const int error =
+      RunKernel(*held.activation, KernelCall::kReconstruct, held.y,
+                held.y.const_data_ptr(), held.bits.const_data_ptr(),
+                x.data_ptr(), nullptr);
+  TORCH_CHECK(error == 0, "invact: rebuilding the input of ", op_->node_name,
+              " failed with error ", error,
+              "; INVACT_POLICY=observe runs this job without it");
+  if (c10::GradMode::is_enabled()) {
+    torch::autograd::impl::set_gradient_edge(x, next_edge(0));
+    // The graph of this backward keeps x: nothing would be gained next time.
+    Recorder::Get().DeclineFromNowOn(held_->site(), Reason::kDoubleBackward);
+  }
+  return op_->backward(dy, x, variant_);
+}
+
+}  // namespace invact

@@ -2,11 +2,13 @@
 
 Installs the build into a temporary folder, renames it, then looks at every
 named file: it is there, it names no folder of the build or of this machine to
-search for libraries, and the programs start.
+search for libraries, and the programs start. Where the plugin is among them, a
+small torch job under the moved `invact run` becomes a finished run.
 
 usage: check_install.py CMAKE BUILD_DIR FILE_NAME...
 """
 
+import json
 import os
 import re
 import subprocess
@@ -46,6 +48,40 @@ def check_prefix(prefix, names):
     return errors
 
 
+JOB = """
+import torch
+y = torch.nn.functional.gelu(torch.nn.Linear(64, 64)(torch.ones(32, 64)))
+y.sum().backward()
+"""
+
+
+def check_attached_job(prefix, state):
+    """Runs a job under the installed programs and looks for its run."""
+    os.makedirs(os.path.join(state, "runtime"), mode=0o700)
+    environment = {key: value for key, value in os.environ.items()
+                   if not key.startswith("INVACT_")}
+    environment.update(INVACT_STATE_DIR=state,
+                       XDG_RUNTIME_DIR=os.path.join(state, "runtime"))
+
+    def invact(*arguments):
+        return subprocess.run(
+            [os.path.join(prefix, "bin", "invact"), *arguments],
+            env=environment, text=True, capture_output=True, timeout=120)
+
+    try:
+        job = invact("run", "--", sys.executable, "-c", JOB)
+        if job.returncode != 0:
+            return [f"invact run ends with {job.returncode}: {job.stderr}"]
+        listed = invact("ls", "--json")
+        states = [run["state"] for run in json.loads(listed.stdout)["runs"]]
+        if states != ["finished"]:
+            return [f"a job under invact run left runs {states}, not one that "
+                    f"is finished; it said: {job.stderr}"]
+    finally:
+        invact("daemon", "stop")
+    return []
+
+
 def main():
     cmake, build, *names = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +90,10 @@ def main():
         subprocess.run([cmake, "--install", build, "--prefix", before],
                        check=True, stdout=subprocess.DEVNULL)
         os.rename(before, after)
-        return report(check_prefix(after, names))
+        errors = check_prefix(after, names)
+        if not errors and any("torch" in name for name in names):
+            errors = check_attached_job(after, os.path.join(folder, "state"))
+        return report(errors)
 
 
 if __name__ == "__main__":

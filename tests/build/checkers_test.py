@@ -72,6 +72,7 @@ def test_an_allowed_include_passes(tmp_path, path, header):
 @pytest.mark.parametrize("path, line", [
     ("daemon/store/x.cc", 'const char* p = getenv("A");'),
     ("plugin/observe/x.cc", 'auto p = std::getenv("A");'),
+    ("plugin/attach/other.c", 'getenv("A");'),
     ("plugin/observe/x.cc", "std::exit(1);"),
     ("plugin/observe/x.cc", "if (bad) abort();"),
     ("kernels/cpu/x.cc", "assert(n > 0);"),
@@ -89,6 +90,7 @@ def test_a_forbidden_call_is_reported_with_its_line(tmp_path, path, line):
 @pytest.mark.parametrize("path, line", [
     ("daemon/options.cc", 'getenv("A");'),
     ("plugin/config.cc", 'getenv("A");'),
+    ("plugin/attach/attach.c", 'getenv("A");'),
     ("plugin/relay/main.cc", "exit(1);"),
     ("plugin/observe/x.cc", "// never call exit() or abort() here"),
     ("plugin/observe/x.cc", 'Say("a job may exit() here");'),

@@ -1,0 +1,177 @@
+#include "daemon/ingest/writer.h"
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <utility>
+
+namespace invact {
+namespace {
+
+constexpr int64_t kQuotaEveryBytes = 16 << 20;
+constexpr std::chrono::seconds kIdleCheckpoint(5);
+
+}  // namespace
+
+Writer::Writer(Store* store, WriterOptions options,
+               std::function<void()> after_commit)
+    : store_(store),
+      options_(options),
+      after_commit_(std::move(after_commit)),
+      thread_([this] { Loop(); }) {}
+
+Writer::~Writer() { Stop(); }
+
+Writer::Accepted Writer::Submit(WriteJob job, std::function<void()> resume) {
+  std::lock_guard lock(mutex_);
+  if (stopping_ || queued_bytes_ + job.bytes > options_.hard_limit_bytes) {
+    return Accepted::kRefused;
+  }
+  queued_bytes_ += job.bytes;
+  queue_.push_back(std::move(job));
+  wake_.notify_one();
+  if (resume && queued_bytes_ > options_.high_mark_bytes) {
+    paused_.push_back(std::move(resume));
+    return Accepted::kPause;
+  }
+  return Accepted::kYes;
+}
+
+absl::Status Writer::Run(std::function<absl::Status(Store&)> apply) {
+  auto result = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> future = result->get_future();
+  WriteJob job;
+  job.apply = std::move(apply);
+  job.done = [result](const absl::Status& s) { result->set_value(s); };
+  if (Submit(std::move(job)) == Accepted::kRefused) {
+    return absl::UnavailableError("the daemon is stopping or overloaded");
+  }
+  return future.get();
+}
+
+void Writer::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::Status Writer::health() const {
+  std::lock_guard lock(mutex_);
+  return health_;
+}
+
+void Writer::Loop() {
+  while (true) {
+    std::vector<WriteJob> group = TakeGroup();
+    if (group.empty()) return;
+    CommitGroup(std::move(group));
+  }
+}
+
+std::vector<WriteJob> Writer::TakeGroup() {
+  std::unique_lock lock(mutex_);
+  bool idle = false;
+  while (queue_.empty() && !stopping_) {
+    if (idle) {
+      wake_.wait(lock);
+    } else if (wake_.wait_for(lock, kIdleCheckpoint) ==
+                   std::cv_status::timeout &&
+               queue_.empty()) {
+      idle = true;
+      lock.unlock();
+      Idle();
+      lock.lock();
+    }
+  }
+  std::vector<WriteJob> group;
+  size_t bytes = 0;
+  while (!queue_.empty() && (group.empty() || bytes < options_.group_bytes)) {
+    bytes += queue_.front().bytes;
+    group.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return group;
+}
+
+void Writer::CommitGroup(std::vector<WriteJob> group) {
+  std::vector<absl::Status> results(group.size());
+  absl::Status status = store_->Begin();
+  for (size_t i = 0; i < group.size() && status.ok(); ++i) {
+    results[i] = group[i].apply(*store_);
+    if (IsStoreFailure(results[i])) status = results[i];
+  }
+  if (status.ok()) status = store_->Commit();
+  if (!status.ok()) {
+    store_->Rollback();
+    // An error that is not about the disk comes from one job: it must not
+    // hold up the others.
+    if (status.code() == absl::StatusCode::kInternal && group.size() > 1) {
+      for (WriteJob& job : group) {
+        std::vector<WriteJob> alone;
+        alone.push_back(std::move(job));
+        CommitGroup(std::move(alone));
+      }
+      return;
+    }
+    GiveBack(std::move(group), status);
+    return;
+  }
+  size_t bytes = 0;
+  for (const WriteJob& job : group) bytes += job.bytes;
+  std::vector<std::function<void()>> resume;
+  {
+    std::lock_guard lock(mutex_);
+    queued_bytes_ -= bytes;
+    health_ = absl::OkStatus();
+    if (queued_bytes_ <= options_.high_mark_bytes / 2) resume.swap(paused_);
+  }
+  ++commits_;
+  for (size_t i = 0; i < group.size(); ++i) group[i].done(results[i]);
+  for (auto& call : resume) call();
+  after_commit_();
+  bytes_since_quota_ += bytes;
+  if (bytes_since_quota_ >= kQuotaEveryBytes) {
+    bytes_since_quota_ = 0;
+    store_->EnforceQuota().status().IgnoreError();
+  }
+}
+
+void Writer::GiveBack(std::vector<WriteJob> group, const absl::Status& why) {
+  std::vector<WriteJob> failed, kept;
+  std::vector<std::function<void()>> resume;
+  {
+    std::unique_lock lock(mutex_);
+    health_ = why;
+    for (WriteJob& job : group) {
+      if (job.keep_trying && !stopping_ &&
+          why.code() != absl::StatusCode::kInternal) {
+        kept.push_back(std::move(job));
+      } else {
+        queued_bytes_ -= job.bytes;
+        failed.push_back(std::move(job));
+      }
+    }
+    queue_.insert(queue_.begin(), std::make_move_iterator(kept.begin()),
+                  std::make_move_iterator(kept.end()));
+    if (stopping_) resume.swap(paused_);
+  }
+  for (WriteJob& job : failed) job.done(why);
+  for (auto& call : resume) call();
+  // Old events may make the room that is missing.
+  store_->EnforceQuota().status().IgnoreError();
+  std::unique_lock lock(mutex_);
+  if (!stopping_ && !queue_.empty()) {
+    wake_.wait_for(lock, absl::ToChronoMilliseconds(options_.retry),
+                   [this] { return stopping_; });
+  }
+}
+
+void Writer::Idle() {
+  store_->EnforceQuota().status().IgnoreError();
+  store_->Checkpoint().IgnoreError();
+}
+
+}  // namespace invact

@@ -1,0 +1,112 @@
+// The reading side of the database: read-only connections, kept for reuse.
+//
+// Reader: any thread. ReadSession: one thread, one consistent snapshot from
+// its first query to its end. Sessions must be short: a snapshot keeps the log
+// from being emptied, so each has a deadline after which its queries end with
+// kDeadlineExceeded.
+#ifndef INVACT_DAEMON_STORE_READER_H_
+#define INVACT_DAEMON_STORE_READER_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "daemon/store/database.h"
+#include "daemon/store/stored_run.h"
+#include "invact/v1/run.pb.h"
+
+namespace invact {
+
+struct RunRow {
+  int64_t pk = 0;
+  int64_t started_ns = 0;
+  int64_t peak_bytes = 0;       // allocated, 0: not known
+  int64_t peak_held_bytes = 0;  // saved tensors
+  v1::Run run;
+};
+
+struct RunFilter {
+  std::string job_id;  // empty: any
+  std::string state;   // empty: any
+  // Only runs older than this place in the order "newest first".
+  std::optional<int64_t> before_started_ns;
+  int64_t before_pk = 0;
+  int64_t limit = 100;
+};
+
+// Where a page of events begins.
+struct EventPlace {
+  int64_t seq = 0;
+  int64_t offset = 0;  // records of that batch to leave out
+};
+struct EventPage {
+  std::vector<v1::Event> events;
+  std::optional<EventPlace> next;
+};
+
+class Reader;
+
+class ReadSession {
+ public:
+  ReadSession(ReadSession&& other) noexcept = default;
+  ~ReadSession();
+
+  // Newest first.
+  absl::StatusOr<std::vector<RunRow>> ListRuns(const RunFilter& filter);
+  // All runs that a selector may mean, newest first: the run of that id, else
+  // those of that job, else of that name, else those whose id begins so;
+  // "@last": those of the newest job.
+  absl::StatusOr<std::vector<RunRow>> Match(const std::string& selector);
+  absl::StatusOr<int64_t> CountRuns();
+
+  // Everything that the analysis needs; at most kMaxSteps newest steps.
+  absl::StatusOr<StoredRun> Load(const RunRow& row);
+  // Ascending, first to last inclusive; last 0: no end.
+  absl::StatusOr<std::vector<v1::StepTotals>> Steps(int64_t run, int64_t first,
+                                                    int64_t last,
+                                                    int64_t limit);
+  absl::StatusOr<std::optional<v1::StepTotals>> NewestStep(int64_t run);
+  absl::StatusOr<EventPage> Events(int64_t run, int64_t first_step,
+                                   int64_t last_step, EventPlace from,
+                                   int64_t limit);
+
+  static constexpr int64_t kMaxSteps = 100'000;
+
+ private:
+  friend class Reader;
+  ReadSession(Reader* reader, std::unique_ptr<Database> db)
+      : reader_(reader), db_(std::move(db)) {}
+  absl::StatusOr<std::optional<v1::SiteTable>> LoadTable(int64_t run,
+                                                         const char* kind);
+  absl::Status LoadNames(int64_t run, StoredRun* out);
+  absl::Status LoadRest(int64_t run, StoredRun* out);
+
+  Reader* reader_;
+  std::unique_ptr<Database> db_;
+};
+
+class Reader {
+ public:
+  // The file must have been opened by a Store that is still open.
+  explicit Reader(std::string path) : path_(std::move(path)) {}
+
+  absl::StatusOr<ReadSession> Start(absl::Time deadline);
+
+ private:
+  friend class ReadSession;
+  void GiveBack(std::unique_ptr<Database> db);
+
+  const std::string path_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Database>> idle_;
+};
+
+}  // namespace invact
+
+#endif  // INVACT_DAEMON_STORE_READER_H_

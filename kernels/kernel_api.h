@@ -71,9 +71,10 @@ struct invact_activation {
   /* Writes dx = dy * f'(x), x told from y and its bit. */
   int (*backward)(const void* y, const void* side, const void* dy, void* dx,
                   int64_t n, int dtype, void* stream);
-  /* Writes an x with f(x) == y as near as the stored y tells; for double
-     backward and for a y that is about to be overwritten. A y of the flat far
-     left (-0 with its bit set) gives the largest x that has it. */
+  /* Writes the x with f(x) == y as near as the stored y tells; for double
+     backward and for a y that is about to be overwritten. Left of the minimum,
+     where y is nearer to 0 than 1e-6 of the minimum, x is held at the end of
+     the table: f and f' there are below 1e-6 either way. */
   int (*reconstruct)(const void* y, const void* side, void* x, int64_t n,
                      int dtype, void* stream);
   /* Writes the branch bits alone, from x, beside a y that PyTorch computed.

@@ -1,0 +1,110 @@
+// One float in one CUDA thread, as decode.h wants lanes, and the forward
+// functions word for word as PyTorch's CUDA kernels have them: the same
+// compiler gives the same bits.
+#ifndef INVACT_KERNELS_CUDA_LANE_CUH_
+#define INVACT_KERNELS_CUDA_LANE_CUH_
+
+#include <cmath>
+
+#include "kernels/bounds.h"
+#include "kernels/decode.h"
+
+namespace invact::kernels {
+
+// A polynomial table in shared memory, by four powers and then by piece: the
+// eight pieces of one quarter fill all 32 banks, so lanes that read different
+// pieces never wait for one another.
+struct SharedTable {
+  float4 quarters[2][8];
+};
+
+struct Lane {
+  using Float = float;
+  using Mask = bool;
+  using Index = unsigned;
+
+  static __device__ __forceinline__ float Set(float v) { return v; }
+  static __device__ __forceinline__ float Add(float a, float b) {
+    return a + b;
+  }
+  static __device__ __forceinline__ float Sub(float a, float b) {
+    return a - b;
+  }
+  static __device__ __forceinline__ float Mul(float a, float b) {
+    return a * b;
+  }
+  static __device__ __forceinline__ float Fma(float a, float b, float c) {
+    return __fmaf_rn(a, b, c);
+  }
+  static __device__ __forceinline__ float Min(float a, float b) {
+    return fminf(a, b);
+  }
+  static __device__ __forceinline__ float Max(float a, float b) {
+    return fmaxf(a, b);
+  }
+  static __device__ __forceinline__ bool Less(float a, float b) {
+    return a < b;
+  }
+  static __device__ __forceinline__ bool IsNan(float a) { return a != a; }
+  static __device__ __forceinline__ bool And(bool a, bool b) { return a & b; }
+  static __device__ __forceinline__ bool Not(bool a) { return !a; }
+  static __device__ __forceinline__ float Select(bool m, float yes, float no) {
+    return m ? yes : no;
+  }
+  // The special function unit's: 1 to 2 float32 last places.
+  static __device__ __forceinline__ float Sqrt(float a) {
+    float root;
+    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(a));
+    return root;
+  }
+  static __device__ __forceinline__ float Log2(float a) {
+    float log;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(log) : "f"(a));
+    return log;
+  }
+  static __device__ __forceinline__ unsigned LowThreeBits(float a) {
+    return __float_as_uint(a) & 7;
+  }
+  static __device__ __forceinline__ float Lookup(const SharedTable& table,
+                                                 int power, unsigned piece) {
+    const float4 four = table.quarters[power / 4][piece];
+    const int within = power % 4;
+    return within == 0   ? four.x
+           : within == 1 ? four.y
+           : within == 2 ? four.z
+                         : four.w;
+  }
+};
+
+struct Gelu {
+  static constexpr const DecoderTables& kTables = kGeluTables;
+  static constexpr const Bounds& kBounds = kGeluBounds;
+  static __device__ __forceinline__ float Forward(float x) {
+    constexpr float kAlpha = M_SQRT1_2;
+    return x * 0.5f * (1.0f + erff(x * kAlpha));
+  }
+};
+
+struct GeluTanh {
+  static constexpr const DecoderTables& kTables = kGeluTanhTables;
+  static constexpr const Bounds& kBounds = kGeluTanhBounds;
+  static __device__ __forceinline__ float Forward(float x) {
+    constexpr float kBeta = M_SQRT2 * M_2_SQRTPI * 0.5f;
+    constexpr float kKappa = 0.044715;
+    const float x_cube = x * x * x;
+    const float inner = kBeta * (x + kKappa * x_cube);
+    return 0.5f * x * (1.0f + tanhf(inner));
+  }
+};
+
+struct Silu {
+  static constexpr const DecoderTables& kTables = kSiluTables;
+  static constexpr const Bounds& kBounds = kSiluBounds;
+  static __device__ __forceinline__ float Forward(float x) {
+    return x / (1.0f + expf(-x));
+  }
+};
+
+}  // namespace invact::kernels
+
+#endif  // INVACT_KERNELS_CUDA_LANE_CUH_

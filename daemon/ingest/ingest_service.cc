@@ -16,7 +16,7 @@ namespace invact {
 // gRPC's threads and the writer's come in; `mutex_` guards all of it. gRPC
 // allows one write at a time and nothing after Finish: Advance sees to both.
 class IngestStream final
-    : public grpc::ServerBidiReactor<v1::StreamRequest, v1::StreamResponse>,
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public std::enable_shared_from_this<IngestStream> {
  public:
   explicit IngestStream(IngestService* service) : service_(service) {
@@ -26,7 +26,7 @@ class IngestStream final
   void Begin(const absl::Status& admitted) {
     std::lock_guard lock(mutex_);
     if (admitted.ok()) {
-      StartRead(&request_);
+      StartRead(&bytes_);
     } else {
       EndWith(admitted);
       Advance();
@@ -86,6 +86,12 @@ class IngestStream final
   }
 
   absl::Status Take() {
+    if (!grpc::SerializationTraits<v1::StreamRequest>::Deserialize(&bytes_,
+                                                                   &request_)
+             .ok()) {
+      return absl::InvalidArgumentError(
+          "not a StreamRequest: malformed, or a name that is not UTF-8");
+    }
     switch (request_.message_case()) {
       case v1::StreamRequest::kHello:
         return TakeHello();
@@ -133,7 +139,7 @@ class IngestStream final
       run_ = run.pk;
       acked_ = sent_ack_ = run.last_seq;
       welcome_due_ = true;
-      if (!end_) StartRead(&request_);
+      if (!end_) StartRead(&bytes_);
     } else {
       ++service_->live_->rejected;
       EndWith(status);
@@ -162,7 +168,7 @@ class IngestStream final
     switch (service_->writer_->Submit(
         std::move(job), [self = shared_from_this()] { self->Resume(); })) {
       case Writer::Accepted::kYes:
-        StartRead(&request_);
+        StartRead(&bytes_);
         break;
       case Writer::Accepted::kPause:
         break;  // Resume reads on
@@ -190,27 +196,31 @@ class IngestStream final
 
   void Resume() {
     std::lock_guard lock(mutex_);
-    if (!end_) StartRead(&request_);
+    if (!end_) StartRead(&bytes_);
   }
 
   // Starts the one write that is due, or finishes when all is said.
   void Advance() {
     if (finished_ || writing_) return;
     if (welcome_due_ || ack_due_) {
-      response_.Clear();
+      v1::StreamResponse response;
       if (welcome_due_) {
         welcome_due_ = false;
-        response_.mutable_welcome()->set_last_seq(acked_);
-        response_.mutable_welcome()->set_protocol_major(kProtocolMajor);
-        response_.mutable_welcome()->set_protocol_minor(kProtocolMinor);
+        response.mutable_welcome()->set_last_seq(acked_);
+        response.mutable_welcome()->set_protocol_major(kProtocolMajor);
+        response.mutable_welcome()->set_protocol_minor(kProtocolMinor);
       } else {
         ack_due_ = false;
         sent_ack_ = acked_;
-        response_.mutable_ack()->set_seq(acked_);
+        response.mutable_ack()->set_seq(acked_);
       }
       if (!end_ || !absl::IsCancelled(*end_)) {
         writing_ = true;
-        StartWrite(&response_);
+        bool own = false;
+        reply_.Clear();
+        grpc::SerializationTraits<v1::StreamResponse>::Serialize(response,
+                                                                 &reply_, &own);
+        StartWrite(&reply_);
         return;
       }
     }
@@ -223,7 +233,7 @@ class IngestStream final
   IngestService* const service_;
   std::mutex mutex_;
   v1::StreamRequest request_;
-  v1::StreamResponse response_;
+  grpc::ByteBuffer bytes_, reply_;  // of the read and write under way
   std::shared_ptr<v1::Hello> hello_;
   std::string run_id_;
   int64_t run_ = 0;
@@ -234,7 +244,7 @@ class IngestStream final
   std::optional<absl::Status> end_;
 };
 
-grpc::ServerBidiReactor<v1::StreamRequest, v1::StreamResponse>*
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 IngestService::Stream(grpc::CallbackServerContext* context) {
   auto stream = std::make_shared<IngestStream>(this);
   absl::Status admitted = auth_->Check(*context);

@@ -20,13 +20,17 @@ namespace invact {
 
 class IngestStream;
 
-class IngestService final : public v1::IngestService::CallbackService {
+// Messages arrive as bytes: parsed by gRPC, a malformed one could not be told
+// from a half-close.
+class IngestService final
+    : public v1::IngestService::WithRawCallbackMethod_Stream<
+          v1::IngestService::Service> {
  public:
   // All three must outlive the service and its server.
   IngestService(Writer* writer, LiveStreams* live, const TokenAuth* auth)
       : writer_(writer), live_(live), auth_(auth) {}
 
-  grpc::ServerBidiReactor<v1::StreamRequest, v1::StreamResponse>* Stream(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Stream(
       grpc::CallbackServerContext* context) override;
 
   // Ends each stream as soon as what it sent is acknowledged.

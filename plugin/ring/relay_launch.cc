@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -20,6 +22,7 @@ namespace invact {
 namespace {
 
 constexpr int kRelayMemfd = 3;
+constexpr int kStartTimeField = 22;  // of /proc/PID/stat, from 1
 
 // What made the job load us, or load other libraries than the relay's own.
 bool Inherited(std::string_view variable) {
@@ -59,6 +62,23 @@ bool Inherited(std::string_view variable) {
 
 }  // namespace
 
+uint64_t ProcessStartTicks(pid_t pid) {
+  char path[32], text[1024];
+  std::snprintf(path, sizeof(path), "/proc/%d/stat", static_cast<int>(pid));
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  const ssize_t got = read(file, text, sizeof(text) - 1);
+  close(file);
+  if (got <= 0) return 0;
+  text[got] = '\0';
+  // The name may hold anything, also ')': the fields begin after the last one.
+  const char* field = std::strrchr(text, ')');
+  for (int number = 2; field != nullptr && number < kStartTimeField; ++number) {
+    field = std::strchr(field + 1, ' ');
+  }
+  return field == nullptr ? 0 : std::strtoull(field, nullptr, 10);
+}
+
 bool LaunchRelay(int memfd, const char* relay_path, std::string* error) {
   if (access(relay_path, X_OK) != 0) {
     *error = "no relay at " + std::string(relay_path) + " (" +
@@ -74,8 +94,10 @@ bool LaunchRelay(int memfd, const char* relay_path, std::string* error) {
   env.push_back(nullptr);
   std::string pid = std::to_string(getpid());
   std::string fd = std::to_string(kRelayMemfd);
+  // Tells us from a later process that got our number.
+  std::string started = std::to_string(ProcessStartTicks(getpid()));
   std::string name = "invact-relay";
-  char* argv[] = {name.data(), pid.data(), fd.data(), nullptr};
+  char* argv[] = {name.data(), pid.data(), fd.data(), started.data(), nullptr};
 
   sigset_t all, before;
   sigfillset(&all);

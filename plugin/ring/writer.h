@@ -1,9 +1,15 @@
-// The writing side of the rings: never blocks, never allocates after a
-// thread's first record, counts what it has to drop.
+// The writing side of the rings and tables: never blocks, never allocates
+// after a thread's first record, counts what it has to drop.
 //
 // Threads: PushRecord from any; each thread claims one ring for itself and
-// gives it back when it ends. PushStepTotals from one thread at a time (the
-// Recorder's lock).
+// gives it back when it ends. PushStepTotals and PublishTable from one thread
+// at a time (the Recorder's lock). In a forked child nothing here may be
+// called; a claim that the child inherited is not given back by it.
+//
+// Order: a record is written before `written` is stored with release; the
+// reader loads `written` with acquire, and gives the slot back by storing
+// `read` with release. A table's words are stored with release between an odd
+// and an even version, and loaded with acquire, so that no fence is needed.
 #ifndef INVACT_PLUGIN_RING_WRITER_H_
 #define INVACT_PLUGIN_RING_WRITER_H_
 
@@ -12,6 +18,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 
 #include "plugin/ring/ring_layout.h"
 
@@ -23,41 +30,76 @@ inline uint32_t ThreadId() noexcept {
   return id;
 }
 
-// A thread's claim on a ring. Another thread may take the ring over afterwards:
-// `written` goes on from where it stood.
-class RingClaim {
- public:
-  ~RingClaim() {
-    if (ring_ != nullptr) ring_->owner.store(0, std::memory_order_release);
-  }
+namespace ring_internal {
 
-  // nullptr when all rings have owners.
-  EventRing* Get(SharedRun* shared) noexcept {
-    if (ring_ != nullptr && shared == shared_) return ring_;
-    for (EventRing& ring : shared->rings) {
-      uint32_t free = 0;
-      if (ring.owner.compare_exchange_strong(free, ThreadId(),
-                                             std::memory_order_acquire)) {
-        ring_ = &ring;
-        shared_ = shared;
-        return ring_;
-      }
-    }
-    return nullptr;
-  }
+// The claim itself has no destructor, so that reading it costs no guard.
+struct Claim {
+  EventRing* ring;
+  SharedRun* shared;
+  bool ended;  // the thread's destructors have run: it claims no more
+};
+inline thread_local constinit Claim t_claim = {nullptr, nullptr, false};
 
- private:
-  EventRing* ring_ = nullptr;
-  SharedRun* shared_ = nullptr;
+// Another thread may take the ring over: `written` goes on where it stood.
+inline void Release() noexcept {
+  if (t_claim.ring != nullptr) {
+    // Not the cached id: in a forked child it is still the parent's, and the
+    // parent goes on writing to this ring.
+    auto owner = static_cast<uint32_t>(syscall(SYS_gettid));
+    t_claim.ring->owner.compare_exchange_strong(
+        owner, 0, std::memory_order_release, std::memory_order_relaxed);
+  }
+  t_claim.ring = nullptr;
+}
+
+struct ReleaseAtExit {
+  ~ReleaseAtExit() {
+    Release();
+    t_claim.ended = true;
+  }
 };
 
-inline thread_local RingClaim t_ring_claim;
+// nullptr when all rings have owners.
+inline EventRing* ClaimSlow(SharedRun* shared) noexcept {
+  if (t_claim.ended) return nullptr;
+  static thread_local ReleaseAtExit release_at_exit;
+  (void)release_at_exit;
+  Release();
+  for (EventRing& ring : shared->rings) {
+    uint32_t free = 0;
+    if (ring.owner.load(std::memory_order_relaxed) == 0 &&
+        ring.owner.compare_exchange_strong(free, ThreadId(),
+                                           std::memory_order_acquire)) {
+      t_claim.ring = &ring;
+      t_claim.shared = shared;
+      return &ring;
+    }
+  }
+  return nullptr;
+}
+
+// Word by word, so that a reader may look while it happens.
+inline void StoreWords(void* to, const void* from, size_t bytes) noexcept {
+  auto* out = static_cast<uint64_t*>(to);
+  const auto* in = static_cast<const char*>(from);
+  for (size_t i = 0; i < bytes / sizeof(uint64_t); ++i) {
+    uint64_t word;
+    std::memcpy(&word, in + i * sizeof(word), sizeof(word));
+    std::atomic_ref<uint64_t>(out[i]).store(word, std::memory_order_release);
+  }
+}
+
+}  // namespace ring_internal
 
 inline void PushRecord(SharedRun* shared, const Record& record) noexcept {
-  EventRing* ring = t_ring_claim.Get(shared);
-  if (ring == nullptr) {
-    shared->control.ringless_dropped.fetch_add(1, std::memory_order_relaxed);
-    return;
+  const ring_internal::Claim& claim = ring_internal::t_claim;
+  EventRing* ring = claim.ring;
+  if (ring == nullptr || claim.shared != shared) [[unlikely]] {
+    ring = ring_internal::ClaimSlow(shared);
+    if (ring == nullptr) {
+      shared->control.ringless_dropped.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
   }
   const uint64_t written = ring->written.load(std::memory_order_relaxed);
   if (written - ring->read.load(std::memory_order_acquire) >= kRingRecords) {
@@ -78,6 +120,26 @@ inline void PushStepTotals(SharedRun* shared,
   }
   ring.step[written % kStepSlots] = totals;
   ring.written.store(written + 1, std::memory_order_release);
+}
+
+// Fills the table that `slot` does not name, then lets `slot` name it. `tables`
+// and `slot` are .last and .last_slot, or .max and .max_slot. Killed anywhere
+// inside, the table named before is still whole.
+inline void PublishTable(SiteTable (&tables)[2], std::atomic<uint32_t>* slot,
+                         const StepTotalsPod& totals, const SiteRow* rows,
+                         uint32_t count) noexcept {
+  const uint32_t next = 1 - (slot->load(std::memory_order_relaxed) & 1);
+  SiteTable& table = tables[next];
+  const uint64_t version = table.version.load(std::memory_order_relaxed) & ~1ul;
+  table.version.store(version + 1, std::memory_order_relaxed);
+  if (count > kMaxSites) count = kMaxSites;
+  const uint32_t head[2] = {count, 0};
+  static_assert(offsetof(SiteTable, pad) == offsetof(SiteTable, rows) + 4);
+  ring_internal::StoreWords(&table.totals, &totals, sizeof(totals));
+  ring_internal::StoreWords(&table.rows, head, sizeof(head));
+  ring_internal::StoreWords(table.row, rows, count * sizeof(SiteRow));
+  table.version.store(version + 2, std::memory_order_release);
+  slot->store(next, std::memory_order_release);
 }
 
 }  // namespace invact

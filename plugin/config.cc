@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <map>
 #include <utility>
@@ -71,16 +72,34 @@ std::optional<int64_t> Integer(const std::string& text) {
   return value;
 }
 
-// The first of the keys that holds a whole number of at least 0.
-int32_t Number(const Environment& environment,
-               std::initializer_list<const char*> keys, int32_t otherwise) {
-  for (const char* key : keys) {
-    const auto value = Integer(Value(environment, key));
-    if (value && *value >= 0 && *value <= std::numeric_limits<int32_t>::max()) {
-      return static_cast<int32_t>(*value);
-    }
+// A count in another program's variable; nothing when it is none.
+std::optional<int32_t> Count(const Environment& environment, const char* key) {
+  const auto value = Integer(Value(environment, key));
+  if (!value || *value < 0 || *value > std::numeric_limits<int32_t>::max()) {
+    return std::nullopt;
   }
-  return otherwise;
+  return static_cast<int32_t>(*value);
+}
+
+// The launcher that names this process's rank also names the rest: a variable
+// of another one may be left over from the shell around it.
+void ReadRank(const Environment& environment, Config* config) {
+  static constexpr struct {
+    const char *rank, *local_rank, *world_size;
+  } kLaunchers[] = {{"RANK", "LOCAL_RANK", "WORLD_SIZE"},
+                    {"SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NUM_TASKS"},
+                    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
+                     "OMPI_COMM_WORLD_SIZE"}};
+  for (const auto& launcher : kLaunchers) {
+    const auto rank = Count(environment, launcher.rank);
+    if (!rank) continue;
+    config->rank = *rank;
+    config->local_rank = Count(environment, launcher.local_rank).value_or(0);
+    config->world_size = Count(environment, launcher.world_size).value_or(1);
+    break;
+  }
+  config->restart =
+      Count(environment, "TORCHELASTIC_RESTART_COUNT").value_or(0);
 }
 
 // An integer, or one with KiB, MiB, GiB, TiB. Decimal units are refused with
@@ -123,6 +142,25 @@ std::string JobId(const Environment& environment) {
   }
   const std::string elastic = Value(environment, "TORCHELASTIC_RUN_ID");
   return elastic == "none" ? "" : elastic;
+}
+
+// What is wrong with a daemon's address; empty: nothing.
+std::string AddressError(const std::string& text) {
+  constexpr size_t kSocketPathBytes = 107;  // sockaddr_un, without the zero
+  if (text.starts_with("unix:")) {
+    const size_t length = text.size() - 5;
+    if (length == 0) return "has no path after unix:";
+    if (length <= kSocketPathBytes) return "";
+    return "has a path of " + std::to_string(length) +
+           " bytes; a Unix socket takes at most " +
+           std::to_string(kSocketPathBytes);
+  }
+  const size_t colon = text.rfind(':');
+  const auto port = colon == std::string::npos
+                        ? std::nullopt
+                        : Integer(text.substr(colon + 1));
+  const bool good = colon != 0 && port && *port >= 1 && *port <= 65535;
+  return good ? "" : "is neither unix:PATH nor HOST:PORT";
 }
 
 // Reads one key after the other; a bad value is one complaint and disables.
@@ -175,6 +213,12 @@ class Reader {
       Bad("INVACT_PLAN", config_->plan,
           std::string("can't be read: ") + std::strerror(errno));
     }
+  }
+
+  void Daemon() {
+    const std::string text = Value(environment_, "INVACT_DAEMON");
+    const std::string why = text.empty() ? "" : AddressError(text);
+    if (!why.empty()) Bad("INVACT_DAEMON", text, why);
   }
 
   void Bits() {
@@ -231,6 +275,19 @@ class Reader {
   std::vector<std::string>* complaints_;
 };
 
+std::string BaseName(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::vector<std::string> OwnArguments() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(file, argument, '\0');) {
+    arguments.push_back(argument);
+  }
+  return arguments;
+}
+
 }  // namespace
 
 Config ParseConfig(
@@ -239,14 +296,7 @@ Config ParseConfig(
   const Environment environment(pairs.begin(), pairs.end());
   Config config;
   config.job_id = JobId(environment);
-  config.rank =
-      Number(environment, {"RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"}, 0);
-  config.local_rank =
-      Number(environment,
-             {"LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK"}, 0);
-  config.world_size = Number(
-      environment, {"WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"}, 1);
-  config.restart = Number(environment, {"TORCHELASTIC_RESTART_COUNT"}, 0);
+  ReadRank(environment, &config);
   config.run_name = Value(environment, "INVACT_RUN_NAME");
   config.exclude = List(Value(environment, "INVACT_EXCLUDE"));
   config.checkpoint = List(Value(environment, "INVACT_CHECKPOINT"));
@@ -258,6 +308,7 @@ Config ParseConfig(
   reader.Switch("INVACT_DISABLE", &config.disabled);
   reader.Budget();
   reader.Plan();
+  reader.Daemon();
   reader.Bits();
   reader.LogLevel();
   reader.UnknownKeys();
@@ -273,7 +324,38 @@ Config ReadConfig(std::vector<std::string>* complaints) {
     pairs.emplace_back(std::string(static_cast<const char*>(*variable), equals),
                        std::string(equals + 1));
   }
-  return ParseConfig(pairs, complaints);
+  Config config = ParseConfig(pairs, complaints);
+  if (config.run_name.empty()) config.run_name = ScriptName(OwnArguments());
+  return config;
+}
+
+std::string ScriptName(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) return "";
+  const std::string program = BaseName(arguments[0]);
+  if (!program.starts_with("python") && !program.starts_with("pypy")) {
+    return program;
+  }
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (!argument.starts_with("-")) return BaseName(argument);
+    if (argument == "-W" || argument == "-X" ||
+        argument == "--check-hash-based-pycs") {
+      ++i;  // takes a word of its own
+      continue;
+    }
+    if (argument.starts_with("--")) continue;
+    // Options of one letter may be joined: -um, -uc.
+    const size_t last = argument.find_first_of("cmWX", 1);
+    if (argument == "-") break;
+    if (last == std::string::npos || argument[last] == 'W' ||
+        argument[last] == 'X') {
+      continue;
+    }
+    if (argument[last] == 'c') break;  // what follows is a program, not a name
+    if (last + 1 < argument.size()) return argument.substr(last + 1);
+    return i + 1 < arguments.size() ? arguments[i + 1] : program;
+  }
+  return program;
 }
 
 bool GlobMatch(const std::string& pattern, const std::string& path) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace invact {
@@ -43,6 +44,10 @@ Config ReadConfig(std::vector<std::string>* complaints);
 Config ParseConfig(
     const std::vector<std::pair<std::string, std::string>>& environment,
     std::vector<std::string>* complaints);
+
+// What a run is called when nobody names it: the base name of the script, of
+// the module after -m, or of the program. Never an argument.
+std::string ScriptName(const std::vector<std::string>& arguments);
 
 // `*` crosses dots. An empty pattern matches nothing.
 bool GlobMatch(const std::string& pattern, const std::string& path);

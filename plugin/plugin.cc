@@ -74,7 +74,7 @@ int Start(const invact_start& start) {
   pthread_atfork(nullptr, nullptr, InForkedChild);
   g_guest_mode.store(GuestMode::kReady);
   if (start.python != 0) {
-    PrepareModuleScopes();
+    PrepareModuleScopes(start.torch_c);
   } else {
     InstallUserScopes();
   }

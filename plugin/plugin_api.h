@@ -14,6 +14,8 @@ struct invact_start {
   const char* lib_dir;       /* folder of libinvact.so, no trailing slash */
   int python;                /* 1: libtorch_python is mapped */
   const char* torch_version; /* "2.11.0+cu130", or "" where not known */
+  void* torch_c;             /* torch._C (borrowed) while Python is making it
+                                and sys.modules lacks it; else NULL */
 };
 
 /* Installs the hooks of the policy that the environment asks for. Called once,

@@ -11,51 +11,50 @@
 namespace invact {
 
 // name, C++ name, bit-exact gradients
-#define INVACT_ACTIONS(X)           \
-  X("keep", kKeep, true)            \
-  X("invert", kInvert, false)       \
-  X("rebuild", kRebuild, true)      \
-  X("bits", kBits, true)            \
+#define INVACT_ACTIONS(X)      \
+  X("keep", kKeep, true)       \
+  X("invert", kInvert, false)  \
+  X("rebuild", kRebuild, true) \
+  X("bits", kBits, true)       \
   X("checkpoint", kCheckpoint, true)
 
 // name, C++ name
-#define INVACT_CATEGORIES(X)    \
-  X("activation", kActivation)  \
-  X("input", kInput)            \
+#define INVACT_CATEGORIES(X)   \
+  X("activation", kActivation) \
+  X("input", kInput)           \
   X("weight_copy", kWeightCopy)
 
 // name, C++ name, what the user can do about it
-#define INVACT_REASONS(X)                                                     \
-  X("OUTPUT_NOT_SAVED", kOutputNotSaved,                                      \
-    "nothing else keeps the activation's output (a frozen or LoRA layer, an " \
-    "autocast copy), so holding it instead of the input gains nothing")       \
-  X("INPUT_KEPT_ELSEWHERE", kInputKeptElsewhere,                              \
+#define INVACT_REASONS(X)                                                      \
+  X("OUTPUT_NOT_SAVED", kOutputNotSaved,                                       \
+    "nothing else keeps the activation's output (a frozen or LoRA layer, an "  \
+    "autocast copy), so holding it instead of the input gains nothing")        \
+  X("INPUT_KEPT_ELSEWHERE", kInputKeptElsewhere,                               \
     "the input's storage lives anyway (another op saved it, or it is a chunk " \
-    "of a larger tensor); split the projection in two to gain here")          \
-  X("DTYPE_UNSUPPORTED", kDtypeUnsupported,                                   \
-    "only float32, bfloat16 and float16 are served")                          \
-  X("LAYOUT_UNSUPPORTED", kLayoutUnsupported,                                 \
-    "the tensor is not dense in memory (a slice, an expanded or sparse "      \
-    "tensor); call .contiguous() before the activation to gain here")         \
-  X("IN_CHECKPOINT_REGION", kInCheckpointRegion,                              \
-    "the job already recomputes this region by checkpointing")                \
-  X("COMPILED_GRAPH", kCompiledGraph,                                         \
-    "torch.compile owns this region and recomputes cheap ops itself")         \
-  X("DISPATCH_MODE", kDispatchMode,                                           \
-    "a TorchDispatchMode or a functorch transform was active")                \
-  X("TENSOR_SUBCLASS", kTensorSubclass,                                       \
-    "tensor subclasses (DTensor and others) pass through untouched")          \
-  X("DOUBLE_BACKWARD", kDoubleBackward,                                       \
-    "a backward of a backward was asked for")                                 \
-  X("NO_GRAD", kNoGrad, "no gradient is recorded here")                       \
-  X("USER_HOOKS", kUserHooks,                                                 \
-    "the job's own saved-tensor hooks decide here")                           \
-  X("WRITTEN_IN_PLACE", kWrittenInPlace,                                      \
-    "the job writes into the activation's output in place")                   \
-  X("CALIBRATION_FAILED", kCalibrationFailed,                                 \
-    "the kernel did not meet its stated error bound on this machine")         \
-  X("KERNEL_MISSING", kKernelMissing,                                         \
-    "no kernel for this device; run: invact doctor")                          \
+    "of a larger tensor); split the projection in two to gain here")           \
+  X("DTYPE_UNSUPPORTED", kDtypeUnsupported,                                    \
+    "only float32, bfloat16 and float16 are served")                           \
+  X("LAYOUT_UNSUPPORTED", kLayoutUnsupported,                                  \
+    "the tensor is not dense in memory (a slice, an expanded or sparse "       \
+    "tensor); call .contiguous() before the activation to gain here")          \
+  X("IN_CHECKPOINT_REGION", kInCheckpointRegion,                               \
+    "the job already recomputes this region by checkpointing")                 \
+  X("COMPILED_GRAPH", kCompiledGraph,                                          \
+    "torch.compile owns this region and recomputes cheap ops itself")          \
+  X("DISPATCH_MODE", kDispatchMode,                                            \
+    "a TorchDispatchMode or a functorch transform was active")                 \
+  X("TENSOR_SUBCLASS", kTensorSubclass,                                        \
+    "tensor subclasses (DTensor and others) pass through untouched")           \
+  X("DOUBLE_BACKWARD", kDoubleBackward,                                        \
+    "a backward of a backward was asked for")                                  \
+  X("NO_GRAD", kNoGrad, "no gradient is recorded here")                        \
+  X("USER_HOOKS", kUserHooks, "the job's own saved-tensor hooks decide here")  \
+  X("WRITTEN_IN_PLACE", kWrittenInPlace,                                       \
+    "the job writes into the activation's output in place")                    \
+  X("CALIBRATION_FAILED", kCalibrationFailed,                                  \
+    "the kernel did not meet its stated error bound on this machine")          \
+  X("KERNEL_MISSING", kKernelMissing,                                          \
+    "no kernel for this device; run: invact doctor")                           \
   X("USER_EXCLUDED", kUserExcluded, "named in INVACT_EXCLUDE")
 
 // name, C++ name
@@ -88,10 +87,7 @@ namespace invact {
 enum class Action : uint8_t { INVACT_ACTIONS(INVACT_ENUMERATOR) kCount };
 enum class Category : uint8_t { INVACT_CATEGORIES(INVACT_ENUMERATOR) kCount };
 // kNone: not declined.
-enum class Reason : uint8_t {
-  kNone,
-  INVACT_REASONS(INVACT_ENUMERATOR) kCount
-};
+enum class Reason : uint8_t { kNone, INVACT_REASONS(INVACT_ENUMERATOR) kCount };
 enum class EventKind : uint8_t {
   kNone,
   INVACT_EVENTS(INVACT_ENUMERATOR) kCount
@@ -109,8 +105,8 @@ inline constexpr std::string_view kReasonNames[] = {
 inline constexpr std::string_view kReasonHints[] = {
     "", INVACT_REASONS(INVACT_HINT)};
 #undef INVACT_HINT
-inline constexpr std::string_view kEventNames[] = {
-    "", INVACT_EVENTS(INVACT_TEXT)};
+inline constexpr std::string_view kEventNames[] = {"",
+                                                   INVACT_EVENTS(INVACT_TEXT)};
 inline constexpr std::string_view kSourceNames[] = {
     INVACT_SOURCES(INVACT_TEXT)};
 }  // namespace codes

@@ -12,18 +12,17 @@
    torch's own hooks in place. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <link.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "plugin/attach/config.h"
 #include "plugin/attach/old_symbols.h"
+#include "plugin/attach/torch_library.h"
+#include "plugin/attach/voice.h"
 #include "plugin/plugin_api.h"
 
 #define EXPORT __attribute__((visibility("default")))
-
-enum { kPath = 4096, kVersion = 64 };
 
 typedef void* (*init_module)(void);
 typedef int (*plugin_start)(const struct invact_start*);
@@ -31,125 +30,44 @@ typedef int (*add_pending_call)(int (*)(void*), void*);
 
 static int g_started;
 
-static int env_is(const char* key, const char* value) {
-  const char* found = getenv(key);
-  return found != NULL && strcmp(found, value) == 0;
-}
-
-static int switched_off(void) {
-  return env_is("INVACT_DISABLE", "1") || env_is("INVACT_POLICY", "none");
-}
-
-/* One line on stderr, from the first rank only. */
-static void say(const char* text, const char* what) {
-  const char* keys[] = {"RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"};
-  for (int i = 0; i < 3; ++i) {
-    const char* rank = getenv(keys[i]);
-    if (rank == NULL) continue;
-    if (strcmp(rank, "0") != 0) return;
-    break;
+/* <folder>/libinvact-torch2.11.0+cu130.so, else
+   <folder>/libinvact-torch2.11.so. 0 when neither is there. */
+static int find_plugin(const char* folder, const char* version, char* plugin,
+                       size_t size) {
+  snprintf(plugin, size, "%s/libinvact-torch%s.so", folder, version);
+  if (access(plugin, R_OK) == 0) return 1;
+  size_t minor = strspn(version, "0123456789");
+  if (version[minor] == '.') {
+    minor += 1 + strspn(version + minor + 1, "0123456789");
   }
-  char line[kPath + 512];
-  int n = snprintf(line, sizeof(line), "invact: %s %s\n", text, what);
-  if (n >= (int)sizeof(line)) n = sizeof(line) - 1;
-  if (write(2, line, n) < 0) return; /* a job without stderr gets no line */
+  snprintf(plugin, size, "%s/libinvact-torch%.*s.so", folder, (int)minor,
+           version);
+  return access(plugin, R_OK) == 0;
 }
 
-struct search {
-  const char* name;
-  char path[kPath];
-};
-
-static int same_library(struct dl_phdr_info* info, size_t size, void* data) {
-  struct search* search = data;
-  (void)size;
-  if (info->dlpi_name == NULL) return 0;
-  const char* base = strrchr(info->dlpi_name, '/');
-  if (base == NULL || strcmp(base + 1, search->name) != 0) return 0;
-  snprintf(search->path, sizeof(search->path), "%s", info->dlpi_name);
-  return 1;
-}
-
-/* Path of a mapped library by its base name, "" when it is not mapped. */
-static void find_library(const char* name, struct search* search) {
-  search->name = name;
-  search->path[0] = '\0';
-  dl_iterate_phdr(same_library, search);
-}
-
-/* The first text between quotes on the line `__version__ = '2.11.0+cu130'`, or
-   the whole first line of a libtorch's build-version. */
-static int read_version(const char* file, int quoted, char* version) {
-  FILE* in = fopen(file, "re");
-  if (in == NULL) return 0;
-  char line[512];
-  version[0] = '\0';
-  while (version[0] == '\0' && fgets(line, sizeof(line), in) != NULL) {
-    char* begin = line;
-    if (quoted) {
-      if (strncmp(line, "__version__", 11) != 0) continue;
-      begin = strpbrk(line, "'\"");
-      if (begin == NULL) continue;
-      ++begin;
-    }
-    begin[strcspn(begin, "'\"\r\n")] = '\0';
-    snprintf(version, kVersion, "%.60s", begin);
-  }
-  fclose(in);
-  return version[0] != '\0';
-}
-
-/* `folder` of libtorch_cpu.so: <torch>/lib. */
-static int torch_version(const char* folder, char* version) {
-  char file[kPath + 32];
-  snprintf(file, sizeof(file), "%s/../version.py", folder);
-  if (read_version(file, 1, version)) return 1;
-  snprintf(file, sizeof(file), "%s/../build-version", folder);
-  return read_version(file, 0, version);
-}
-
-/* Cuts the file name off. */
-static void to_folder(char* path) {
-  char* slash = strrchr(path, '/');
-  if (slash != NULL) *slash = '\0';
-}
-
-static void attach(void) {
-  struct search torch, python;
+/* `torch_c`: the module torch._C where Python is just making it. */
+static void attach(void* torch_c) {
+  char torch[INVACT_PATH], other[INVACT_PATH], folder[INVACT_PATH];
+  char version[INVACT_VERSION_SIZE], plugin[INVACT_PATH + 128];
   Dl_info self;
-  char folder[kPath], version[kVersion], plugin[kPath + 128];
-  if (g_started || switched_off()) return;
-  find_library("libtorch_cpu.so", &torch);
-  if (torch.path[0] == '\0') return;
-  g_started = 1;
-  find_library("libtorch_python.so", &python);
+  if (invact_switched_off()) return;
+  if (!invact_find_library("libtorch_cpu.so", torch)) return;
+  if (__atomic_exchange_n(&g_started, 1, __ATOMIC_ACQ_REL)) return;
   if (dladdr((void*)&attach, &self) == 0) return;
   snprintf(folder, sizeof(folder), "%s", self.dli_fname);
-  to_folder(folder);
-  to_folder(torch.path);
-  if (!torch_version(torch.path, version)) {
-    say("no version is written beside this libtorch, so no plugin can be "
-        "chosen; the job runs plain (next: invact doctor); libtorch is in",
-        torch.path);
+  invact_to_folder(folder);
+  if (!invact_torch_version(torch, version)) {
+    invact_say(
+        "%s has no version written beside it, so no plugin can be chosen; the "
+        "job runs plain (next: invact doctor)",
+        torch);
     return;
   }
-  /* "2.11.0+cu130" itself, then "2.11". */
-  snprintf(plugin, sizeof(plugin), "%s/libinvact-torch%s.so", folder, version);
-  if (access(plugin, R_OK) != 0) {
-    const char* dot = strchr(version, '.');
-    const size_t minor = dot == NULL ? strlen(version)
-                                     : (size_t)(dot - version) + 1 +
-                                           strspn(dot + 1, "0123456789");
-    snprintf(plugin, sizeof(plugin), "%s/libinvact-torch%.*s.so", folder,
-             (int)minor, version);
-  }
-  if (access(plugin, R_OK) != 0) {
-    char what[kVersion + 128];
-    snprintf(what, sizeof(what),
-             "%s; the job runs plain (next: scripts/setup --torch %.*s, or "
-             "invact doctor)",
-             version, (int)strcspn(version, "+"), version);
-    say("no plugin for torch", what);
+  if (!find_plugin(folder, version, plugin, sizeof(plugin))) {
+    invact_say(
+        "no plugin for torch %s in %s; the job runs plain (next: scripts/setup "
+        "--torch %.*s, or invact doctor)",
+        version, folder, (int)strcspn(version, "+"), version);
     return;
   }
   void* library = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
@@ -158,12 +76,13 @@ static void attach(void) {
                       : (plugin_start)dlsym(library, "invact_plugin_start");
   if (start == NULL) {
     const char* error = dlerror();
-    say("the plugin does not load; the job runs plain (next: invact doctor):",
-        error == NULL ? plugin : error);
+    invact_say("%s does not load; the job runs plain (next: invact doctor): %s",
+               plugin, error == NULL ? "it is no plugin" : error);
     return;
   }
-  const struct invact_start facts = {INVACT_PLUGIN_ABI, folder,
-                                     python.path[0] != '\0', version};
+  const struct invact_start facts = {
+      INVACT_PLUGIN_ABI, folder,
+      invact_find_library("libtorch_python.so", other), version, torch_c};
   start(&facts);
 }
 
@@ -182,35 +101,35 @@ static init_module definition_in(const char* path) {
    libtorch_python is mapped, Python's first call is torch's. */
 EXPORT void* initModule(void) {
   static int torch_done;
-  struct search python;
+  char python[INVACT_PATH];
   Dl_info caller;
   init_module original = NULL;
   const int known = dladdr(__builtin_return_address(0), &caller) != 0 &&
                     caller.dli_fname != NULL;
   if (known) original = definition_in(caller.dli_fname);
-  find_library("libtorch_python.so", &python);
-  init_module of_torch =
-      python.path[0] != '\0' ? definition_in(python.path) : NULL;
+  init_module of_torch = invact_find_library("libtorch_python.so", python)
+                             ? definition_in(python)
+                             : NULL;
   if (original == NULL && !torch_done) original = of_torch;
   if (original == NULL) {
     original = (init_module)dlsym(RTLD_NEXT, "initModule");
   }
   if (original == NULL) {
-    say("initModule was called by a library that has none of its own:",
-        known ? caller.dli_fname : "?");
+    invact_say("initModule was called by %s, which has none of its own",
+               known ? caller.dli_fname : "code in no library");
     return NULL;
   }
   void* module = original();
   if (original == of_torch) {
     torch_done = 1;
-    if (module != NULL) attach();
+    if (module != NULL) attach(module);
   }
   return module;
 }
 
 static int attach_pending(void* unused) {
   (void)unused;
-  attach();
+  attach(NULL);
   return 0;
 }
 
@@ -218,10 +137,10 @@ static int attach_pending(void* unused) {
    or without the GIL: a Python job starts from a pending call, which Python
    makes on its main thread between two instructions. */
 EXPORT int InitializeInjection(void) {
-  struct search python;
-  find_library("libtorch_python.so", &python);
-  if (python.path[0] == '\0') {
-    attach();
+  char python[INVACT_PATH];
+  if (invact_switched_off()) return 1;
+  if (!invact_find_library("libtorch_python.so", python)) {
+    attach(NULL);
     return 1;
   }
   add_pending_call add =
@@ -232,8 +151,7 @@ EXPORT int InitializeInjection(void) {
 
 /* A C++ job has libtorch mapped by now; a Python one never has. */
 __attribute__((constructor)) static void on_load(void) {
-  struct search python;
-  if (switched_off()) return;
-  find_library("libtorch_python.so", &python);
-  if (python.path[0] == '\0') attach();
+  char python[INVACT_PATH];
+  if (invact_switched_off()) return;
+  if (!invact_find_library("libtorch_python.so", python)) attach(NULL);
 }

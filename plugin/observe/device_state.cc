@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "plugin/log.h"
+#include "plugin/observe/oom_observer.h"
 
 namespace invact {
 
@@ -65,8 +66,9 @@ Clock& DeviceClock() {
 void NoteDevice(int device) noexcept {
   if (device >= kMaxDevices) return;
   const uint64_t bit = uint64_t{1} << device;
-  if ((g_devices.load(std::memory_order_relaxed) & bit) == 0) {
-    g_devices.fetch_or(bit, std::memory_order_relaxed);
+  if ((g_devices.load(std::memory_order_relaxed) & bit) != 0) return;
+  if (g_devices.fetch_or(bit, std::memory_order_relaxed) == 0) {
+    ObserveOutOfMemory();
   }
 }
 

@@ -1,0 +1,319 @@
+#include "plugin/python/module_names.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "plugin/observe/scope.h"
+#include "plugin/python/tensor_object.h"
+
+namespace invact {
+
+namespace {
+
+// A job that makes modules as it goes (nn.Dropout(p)(x) in a forward) would
+// have its whole tree read for each: after so many readings in a row that found
+// nothing the tree is taken as it is.
+constexpr int kFutileWalks = 8;
+
+PyObject* OnModuleDeath(PyObject* address, PyObject*) {
+  // A forked child must not take the locks of its parent.
+  if (ScopesWanted()) {
+    ModuleNames::Get().Forget(
+        static_cast<PyObject*>(g_python.PyLong_AsVoidPtr(address)));
+  }
+  g_python.Py_IncRef(g_python.none);
+  return g_python.none;
+}
+MethodDef g_on_death = {"invact_module_death", OnModuleDeath,
+                        kMethodOneArgument, nullptr};
+
+struct Names {
+  PyObject* modules;
+  PyObject* parameters;
+  PyObject* buffers;
+};
+const Names& AttributeNames() {
+  static const Names names = {
+      g_python.PyUnicode_InternFromString("_modules"),
+      g_python.PyUnicode_InternFromString("_parameters"),
+      g_python.PyUnicode_InternFromString("_buffers")};
+  return names;
+}
+
+// Calls visit(key, value), both borrowed, for each item of module.<attribute>.
+template <typename Visit>
+void ForEach(PyObject* module, PyObject* attribute, Visit visit) {
+  const Ref items = Attribute(module, attribute);
+  if (!items) return;
+  if (IsInstance(items.get(), g_python.dict_type)) {
+    ptrdiff_t position = 0;
+    PyObject *key, *value;
+    while (g_python.PyDict_Next(items.get(), &position, &key, &value)) {
+      if (value != g_python.none) visit(key, value);
+    }
+    return;
+  }
+  // A scripted module has its own kind of dict.
+  const Ref list(g_python.PyMapping_Items(items.get()));
+  const ptrdiff_t size = list ? g_python.PyList_Size(list.get()) : 0;
+  for (ptrdiff_t i = 0; i < size; ++i) {
+    PyObject* pair = g_python.PyList_GetItem(list.get(), i);
+    PyObject* key = pair ? g_python.PyTuple_GetItem(pair, 0) : nullptr;
+    PyObject* value = key ? g_python.PyTuple_GetItem(pair, 1) : nullptr;
+    if (value != nullptr && value != g_python.none) visit(key, value);
+  }
+  g_python.PyErr_Clear();
+}
+
+// Children of these are the blocks that checkpointing is usually applied to.
+bool HoldsBlocks(PyObject* module) {
+  PyObject* containers = ImportedModule("torch.nn.modules.container");
+  if (containers == nullptr) return false;
+  for (const char* name : {"ModuleList", "Sequential"}) {
+    const Ref type = Attribute(containers, name);
+    if (type && IsInstance(module, type.get())) return true;
+  }
+  return false;
+}
+
+std::string Join(const std::string& path, const std::string& name) {
+  return path.empty() || name.empty() ? path + name : path + "." + name;
+}
+
+}  // namespace
+
+ModuleNames& ModuleNames::Get() noexcept {
+  static auto* names = new ModuleNames;
+  return *names;
+}
+
+// The order of named_modules(): a module that stands in two places has the name
+// of the first.
+std::vector<ModuleNames::Found> ModuleNames::Walk(PyObject* root) {
+  std::vector<Found> found, open;
+  std::unordered_set<PyObject*> seen;
+  open.push_back({Ref::Share(root), "", false});
+  while (!open.empty()) {
+    Found next = std::move(open.back());
+    open.pop_back();
+    if (!seen.insert(next.module.get()).second) continue;
+    const bool blocks = HoldsBlocks(next.module.get());
+    const size_t first_child = open.size();
+    ForEach(next.module.get(), AttributeNames().modules,
+            [&](PyObject* key, PyObject* child) {
+              open.push_back(
+                  {Ref::Share(child), Join(next.path, TextOf(key)), blocks});
+            });
+    std::reverse(open.begin() + first_child, open.end());
+    found.push_back(std::move(next));
+  }
+  return found;
+}
+
+std::vector<const void*> ModuleNames::StoragesOf(
+    const std::vector<PyObject*>& modules) {
+  std::vector<const void*> storages;
+  const Names& names = AttributeNames();
+  for (PyObject* module : modules) {
+    for (PyObject* attribute : {names.parameters, names.buffers}) {
+      ForEach(module, attribute, [&](PyObject*, PyObject* value) {
+        if (!IsTensorObject(value)) return;
+        const void* storage = StorageAddress(value);
+        if (storage != nullptr) storages.push_back(storage);
+      });
+    }
+  }
+  return storages;
+}
+
+ModuleName ModuleNames::Outermost(PyObject* module) {
+  if (TakePersistentStale()) RefreshStorages();
+  if (!UseName(module, last_root_)) {
+    const auto it = modules_.find(module);
+    if (it == modules_.end() || it->second.name.root == 0) {
+      last_root_ = AddRoot(module);
+      if (!UseName(module, last_root_)) {
+        roots_.erase(last_root_);  // it can't be watched
+        return {};
+      }
+    }
+  }
+  const ModuleName name = modules_.find(module)->second.name;
+  const auto root = roots_.find(name.root);
+  if (root != roots_.end() && root->second.object == module) {
+    last_root_ = name.root;
+  }
+  return name;
+}
+
+ModuleName ModuleNames::SearchNested(PyObject* module, PyObject* caller,
+                                     uint32_t root) {
+  const KeepError keep;
+  if (UseName(module, root)) return modules_.find(module)->second.name;
+  const auto known = modules_.find(module);
+  if (known != modules_.end() && known->second.name.root != 0) {
+    return known->second.name;  // of another root, called from this one
+  }
+  auto it = roots_.find(root);
+  if (it != roots_.end() && it->second.futile_walks < kFutileWalks) {
+    ++it->second.futile_walks;
+    NameAll(root, Walk(it->second.object));
+    if (UseName(module, root)) {
+      it = roots_.find(root);
+      if (it != roots_.end()) it->second.futile_walks = 0;
+      return modules_.find(module)->second.name;
+    }
+  }
+  return Invent(module, caller, root);
+}
+
+ModuleName ModuleNames::Invent(PyObject* module, PyObject* caller,
+                               uint32_t root) {
+  std::string path = "<" + ClassName(module) + ">";
+  const auto it = modules_.find(caller);
+  if (it != modules_.end()) path = Join(paths_[it->second.name.scope], path);
+  const uint32_t scope = InternScope(path, false);
+  paths_.emplace(scope, path);
+  const ModuleName name = {root, scope, false};
+  SetName(module, name);
+  return name;
+}
+
+uint32_t ModuleNames::AddRoot(PyObject* module) {
+  const std::vector<Found> found = Walk(module);
+  bool has_parameters = false;
+  for (const Found& one : found) {
+    ForEach(one.module.get(), AttributeNames().parameters,
+            [&](PyObject*, PyObject*) { has_parameters = true; });
+  }
+  const uint32_t id = next_root_++;
+  Root root;
+  root.object = module;
+  root.prefix = FreePrefix(module, has_parameters);
+  roots_.emplace(id, std::move(root));
+  NameAll(id, found);
+  return id;
+}
+
+void ModuleNames::NameAll(uint32_t id, const std::vector<Found>& found) {
+  std::vector<PyObject*> modules;
+  const std::string prefix = roots_[id].prefix;
+  for (const Found& one : found) {
+    const std::string path = Join(prefix, one.path);
+    const uint32_t scope = InternScope(path, one.block);
+    paths_.emplace(scope, path);
+    SetName(one.module.get(), {id, scope, one.block});
+    modules.push_back(one.module.get());
+  }
+  std::vector<const void*> storages = StoragesOf(modules);
+  const auto it = roots_.find(id);
+  if (it == roots_.end()) return;
+  SetPersistentStorages(it->second.object, storages);
+  it->second.modules = std::move(modules);
+  it->second.storages = std::move(storages);
+}
+
+void ModuleNames::SetName(PyObject* module, const ModuleName& name) {
+  if (!modules_.contains(module)) {
+    const Ref address(g_python.PyLong_FromVoidPtr(module));
+    const Ref callback(address ? g_python.PyCFunction_NewEx(
+                                     &g_on_death, address.get(), nullptr)
+                               : nullptr);
+    PyObject* weak =
+        callback ? g_python.PyWeakref_NewRef(module, callback.get()) : nullptr;
+    if (weak == nullptr) {
+      g_python.PyErr_Clear();
+      return;  // it goes by its caller's name
+    }
+    modules_[module].weak_reference = weak;
+  }
+  Known& known = modules_.find(module)->second;
+  if (known.name.root == 0 || known.name.root == name.root) {
+    known.name = name;
+    return;
+  }
+  for (ModuleName& other : known.others) {
+    if (other.root == name.root) {
+      other = name;
+      return;
+    }
+  }
+  known.others.push_back(name);
+}
+
+// Makes the name below `root` the module's current one, if there is one.
+bool ModuleNames::UseName(PyObject* module, uint32_t root) {
+  const auto it = modules_.find(module);
+  if (it == modules_.end() || root == 0) return false;
+  Known& known = it->second;
+  if (known.name.root == root) return true;
+  for (ModuleName& other : known.others) {
+    if (other.root != root) continue;
+    std::swap(known.name, other);
+    return true;
+  }
+  return false;
+}
+
+std::string ModuleNames::FreePrefix(PyObject* module,
+                                    bool has_parameters) const {
+  const auto free = [&](const std::string& prefix) {
+    return std::none_of(roots_.begin(), roots_.end(), [&](const auto& root) {
+      return root.second.prefix == prefix;
+    });
+  };
+  if (has_parameters && free("")) return "";
+  const std::string name = ClassName(module);
+  std::string prefix = "<" + name + ">";
+  for (int i = 2; !free(prefix); ++i) {
+    prefix = "<" + name + "#" + std::to_string(i) + ">";
+  }
+  return prefix;
+}
+
+void ModuleNames::RefreshStorages() {
+  std::vector<uint32_t> ids;
+  for (const auto& [id, root] : roots_) ids.push_back(id);
+  for (const uint32_t id : ids) {
+    const auto before = roots_.find(id);
+    if (before == roots_.end()) continue;
+    std::vector<PyObject*> modules = before->second.modules;
+    std::erase_if(modules,
+                  [&](PyObject* one) { return !modules_.contains(one); });
+    std::vector<const void*> storages = StoragesOf(modules);
+    const auto it = roots_.find(id);
+    if (it == roots_.end() || it->second.storages == storages) continue;
+    SetPersistentStorages(it->second.object, storages);
+    it->second.storages = std::move(storages);
+  }
+}
+
+void ModuleNames::Forget(PyObject* module) {
+  auto node = modules_.extract(module);
+  if (node.empty()) return;
+  Known& known = node.mapped();
+  known.others.push_back(known.name);
+  for (const ModuleName& name : known.others) {
+    const auto root = roots_.find(name.root);
+    if (root == roots_.end() || root->second.object != module) continue;
+    SetPersistentStorages(module, {});
+    std::vector<PyObject*> left = std::move(root->second.modules);
+    roots_.erase(root);
+    for (PyObject* one : left) {
+      const auto it = modules_.find(one);
+      if (it == modules_.end()) continue;
+      std::erase_if(it->second.others, [&](const ModuleName& other) {
+        return other.root == name.root;
+      });
+      if (it->second.name.root != name.root) continue;
+      it->second.name = {};
+      if (!it->second.others.empty()) {
+        it->second.name = it->second.others.back();
+        it->second.others.pop_back();
+      }
+    }
+  }
+  g_python.Py_DecRef(known.weak_reference);
+}
+
+}  // namespace invact

@@ -1,0 +1,28 @@
+// Reads what a Python tensor object holds, without calling Python where torch's
+// object layout is as expected. The layout (where the TensorImpl pointer
+// stands) is checked once against the tensor's own `_cdata`; where it differs,
+// attributes are asked instead.
+//
+// Threads: with the GIL. Tensors without memory of their own (fake, functional,
+// distributed) have storage nullptr and 0 bytes. Nothing throws; no Python
+// error is left set.
+#ifndef INVACT_PLUGIN_PYTHON_TENSOR_OBJECT_H_
+#define INVACT_PLUGIN_PYTHON_TENSOR_OBJECT_H_
+
+#include <cstdint>
+
+#include "plugin/python/python_api.h"
+
+namespace invact {
+
+bool IsTensorObject(PyObject* object) noexcept;
+
+// Address of the StorageImpl.
+const void* StorageAddress(PyObject* tensor) noexcept;
+
+// numel * itemsize.
+int64_t TensorBytes(PyObject* tensor) noexcept;
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_PYTHON_TENSOR_OBJECT_H_

@@ -110,7 +110,7 @@ INVACT_LANE typename S::Float Argument(typename S::Float y,
                                        const Table& table) {
   const typename S::Mask left = IsLeft<S>(y, bits);
   const Position<S> at = Locate<S, false>(y, left, d, 0);
-  return S::Select(S::Less(y, S::Set(d.flat_from)), Evaluate<S, 8>(at, table),
+  return S::Select(S::Less(y, S::Set(d.flat_from)), Evaluate<S, 10>(at, table),
                    y);
 }
 

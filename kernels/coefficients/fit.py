@@ -148,7 +148,7 @@ def print_decoder(f):
     print("    },")
     print_table("slope", d.table(7, lambda x, unit: f.slope(x) / unit))
     print_table("short_slope", d.table(5, lambda x, unit: f.slope(x) / unit))
-    print_table("x", d.table(7, lambda x, unit: x))
+    print_table("x", d.table(9, lambda x, unit: x))
     print("};\n")
 
 
@@ -205,7 +205,7 @@ struct DecoderTables {
   DecoderLines lines;
   float slope[8][8];        // f', far left f' / y
   float short_slope[6][8];  // the same, for 16-bit dtypes
-  float x[8][8];            // f^-1
+  float x[10][8];           // f^-1
 };
 
 // clang-format off""")

@@ -88,7 +88,7 @@ struct Kernel {
         Slope<S, 8, false>(value, bits, kLines, 0, kTables.slope);
     const Float step =
         S::Div(S::Sub(F::template Forward<S>(first), value), slope);
-    const Mask steep = S::And(S::Less(S::Set(0.2f), slope),
+    const Mask steep = S::And(S::Less(S::Set(0.08f), S::Abs(slope)),
                               S::Less(value, S::Set(kLines.flat_from)));
     S::Store(S::Select(steep, S::Sub(first, step), first), x);
   }

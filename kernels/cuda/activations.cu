@@ -23,12 +23,12 @@ __device__ __forceinline__ const DecoderTables& DeviceTables() {
                                                      : 2];
 }
 
-// Called by a whole block of at least 64 threads, which then synchronises.
+// Called by a whole block of at least 96 threads, which then synchronises.
 template <int kPowers>
 __device__ __forceinline__ void Stage(const float (&table)[kPowers][8],
                                       SharedTable* shared) {
   const int power = threadIdx.x / 8, piece = threadIdx.x % 8;
-  if (power < 8) {
+  if (power < 12) {
     reinterpret_cast<float*>(&shared->quarters[power / 4][piece])[power % 4] =
         power < kPowers ? table[power][piece] : 0.0f;
   }
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(kThreads)
     const bool bit = bits >> k & 1;
     const float first = Argument<Lane>(value, bit, lines, arguments);
     const float slope = Slope<Lane, 8, false>(value, bit, lines, 0, slopes);
-    const bool steep = slope > 0.2f && value < lines.flat_from;
+    const bool steep = fabsf(slope) > 0.08f && value < lines.flat_from;
     FromFloat(steep ? first - (F::Forward(first) - value) / slope : first,
               &held.elements[k]);
   }

@@ -15,7 +15,7 @@ namespace invact::kernels {
 // eight pieces of one quarter fill all 32 banks, so lanes that read different
 // pieces never wait for one another.
 struct SharedTable {
-  float4 quarters[2][8];
+  float4 quarters[3][8];
 };
 
 struct Lane {

@@ -1,7 +1,9 @@
 // invactd: options, the files it owns, the services, and an orderly end.
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
@@ -13,9 +15,14 @@
 #include "daemon/ingest/writer.h"
 #include "daemon/log.h"
 #include "daemon/options.h"
+#include "daemon/service/activity.h"
+#include "daemon/service/run_service.h"
 #include "daemon/service/server.h"
+#include "daemon/service/token_auth.h"
+#include "daemon/service/watch_hub.h"
 #include "daemon/store/lock_file.h"
 #include "daemon/store/private_dir.h"
+#include "daemon/store/reader.h"
 #include "daemon/store/store.h"
 
 namespace invact {
@@ -98,23 +105,36 @@ int Main(int argc, const char* const* argv) {
              "-n for many ranks");
   }
 
-  Writer writer(store->get(), WriterOptions(), [] {});
+  Activity activity;
   LiveStreams live;
   const TokenAuth auth(token);
+  Reader reader(options.database());
+  WatchHub watch(&reader, &activity);
+  Writer writer(store->get(), WriterOptions(), [&watch] { watch.Notify(); });
   IngestService ingest(&writer, &live, &auth);
+  RunService runs({&options, &auth, &reader, &writer, &live, &activity, &watch,
+                   [] { kill(getpid(), SIGTERM); }});
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
-      RpcServer::Start(options, {&ingest});
+      RpcServer::Start(options, {&ingest, &runs});
   if (!server.ok()) return Refuse(server.status(), kFailure);
+  runs.set_listeners((*server)->listeners());
   for (const std::string& listener : (*server)->listeners()) {
     LogInfo("answers on " + listener);
   }
 
   const timespec tick{0, 200'000'000};
   while (sigtimedwait(&signals, nullptr, &tick) < 0) {
+    if (live.open > 0) activity.Touch();
+    if (options.idle_exit_seconds > 0 &&
+        activity.IdleFor() > absl::Seconds(options.idle_exit_seconds)) {
+      LogInfo("nobody asked for anything for a while");
+      break;
+    }
   }
 
   LogInfo("stopping");
   ingest.Drain();
+  watch.Stop();
   (*server)->Stop(absl::Seconds(2));
   writer.Stop();
   (*store)->Close();

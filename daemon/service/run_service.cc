@@ -1,0 +1,348 @@
+#include "daemon/service/run_service.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "daemon/ingest/validate.h"
+#include "daemon/service/choose_run.h"
+#include "daemon/service/rpc_status.h"
+#include "daemon/store/schema.h"
+
+namespace invact {
+namespace {
+
+constexpr absl::Duration kLongestCall = absl::Seconds(30);
+constexpr int64_t kDefaultPage = 100;
+constexpr int64_t kLargestPage = 1000;
+constexpr size_t kMaxSelector = 512;
+
+absl::StatusOr<int64_t> PageSize(int32_t asked) {
+  if (asked < 0) return absl::InvalidArgumentError("page_size is negative");
+  return asked == 0 ? kDefaultPage : std::min<int64_t>(asked, kLargestPage);
+}
+
+// Tokens are "<letter>:<number>[:<number>]".
+absl::Status ReadToken(const std::string& token, char* letter, int64_t* first,
+                       int64_t* second) {
+  const std::vector<std::string> parts = absl::StrSplit(token, ':');
+  *second = 0;
+  if (parts.size() < 2 || parts.size() > 3 || parts[0].size() != 1 ||
+      !absl::SimpleAtoi(parts[1], first) ||
+      (parts.size() == 3 && !absl::SimpleAtoi(parts[2], second))) {
+    return absl::InvalidArgumentError(
+        "page_token: pass next_page_token of the page before, unchanged");
+  }
+  *letter = parts[0][0];
+  return absl::OkStatus();
+}
+
+absl::Status CheckSelector(const std::string& selector) {
+  if (selector.size() > kMaxSelector) {
+    return absl::InvalidArgumentError("the run's name is too long");
+  }
+  return absl::OkStatus();
+}
+
+int64_t FileBytes(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 ? info.st_size : 0;
+}
+
+int64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t pages = 0, resident = 0;
+  statm >> pages >> resident;
+  return resident * 4096;
+}
+
+}  // namespace
+
+grpc::Status RunService::Serve(grpc::ServerContext* context,
+                               const std::function<absl::Status()>& body) {
+  const Activity::Call call(parts_.activity);
+  absl::Status status = parts_.auth->Check(*context);
+  if (status.ok()) status = body();
+  return ToGrpc(status);
+}
+
+absl::StatusOr<ReadSession> RunService::Read(
+    const grpc::ServerContextBase& context) {
+  return parts_.reader->Start(std::min(absl::FromChrono(context.deadline()),
+                                       absl::Now() + kLongestCall));
+}
+
+absl::StatusOr<RunRow> RunService::Choose(ReadSession& session,
+                                          const std::string& selector,
+                                          std::optional<int> rank) {
+  absl::Status valid = CheckSelector(selector);
+  if (!valid.ok()) return valid;
+  auto matches = session.Match(selector.empty() ? "@last" : selector);
+  if (!matches.ok()) return matches.status();
+  if (rank && !matches->empty()) {
+    // A run stands for its job: `--rank 3` beside the id of rank 0.
+    if (matches->size() > 1) {
+      absl::StatusOr<RunRow> one = ChooseRun(selector, *matches);
+      if (!one.ok()) return one;
+    }
+    auto job = session.Match((*matches)[0].run.job_id());
+    if (!job.ok()) return job.status();
+    return ChooseRank(*rank, *job);
+  }
+  return ChooseRun(selector.empty() ? "@last" : selector, *matches);
+}
+
+grpc::Status RunService::ListRuns(grpc::ServerContext* context,
+                                  const v1::ListRunsRequest* request,
+                                  v1::ListRunsResponse* response) {
+  return Serve(context, [&]() -> absl::Status {
+    absl::StatusOr<int64_t> size = PageSize(request->page_size());
+    if (!size.ok()) return size.status();
+    RunFilter filter;
+    filter.job_id = request->job_id();
+    filter.state = request->state();
+    filter.limit = *size + 1;
+    if (!request->page_token().empty()) {
+      char letter;
+      int64_t started;
+      absl::Status status = ReadToken(request->page_token(), &letter, &started,
+                                      &filter.before_pk);
+      if (!status.ok()) return status;
+      filter.before_started_ns = started;
+    }
+    absl::StatusOr<ReadSession> session = Read(*context);
+    if (!session.ok()) return session.status();
+    absl::StatusOr<std::vector<RunRow>> rows;
+    if (request->selector().empty()) {
+      rows = session->ListRuns(filter);
+    } else {
+      absl::Status valid = CheckSelector(request->selector());
+      if (!valid.ok()) return valid;
+      rows = session->Match(request->selector());
+    }
+    if (!rows.ok()) return rows.status();
+    for (const RunRow& row : *rows) {
+      const bool wanted =
+          (filter.job_id.empty() || row.run.job_id() == filter.job_id) &&
+          (filter.state.empty() || row.run.state() == filter.state);
+      const bool later =
+          filter.before_started_ns &&
+          std::pair(row.started_ns, row.pk) >=
+              std::pair(*filter.before_started_ns, filter.before_pk);
+      if (!wanted || later) continue;
+      if (response->runs_size() == *size) {
+        const auto& last = response->runs(response->runs_size() - 1);
+        for (const RunRow& r : *rows) {
+          if (r.run.id() == last.id()) {
+            response->set_next_page_token(
+                absl::StrCat("r:", r.started_ns, ":", r.pk));
+          }
+        }
+        break;
+      }
+      *response->add_runs() = row.run;
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RunService::GetRun(grpc::ServerContext* context,
+                                const v1::GetRunRequest* request,
+                                v1::Run* response) {
+  return Serve(context, [&]() -> absl::Status {
+    absl::StatusOr<ReadSession> session = Read(*context);
+    if (!session.ok()) return session.status();
+    std::optional<int> rank;
+    if (request->has_rank()) rank = request->rank();
+    absl::StatusOr<RunRow> row = Choose(*session, request->run(), rank);
+    if (row.ok()) *response = row->run;
+    return row.status();
+  });
+}
+
+grpc::Status RunService::QueryTimeline(grpc::ServerContext* context,
+                                       const v1::QueryTimelineRequest* request,
+                                       v1::QueryTimelineResponse* response) {
+  return Serve(context, [&]() -> absl::Status {
+    absl::StatusOr<ReadSession> session = Read(*context);
+    if (!session.ok()) return session.status();
+    absl::StatusOr<RunRow> row = Choose(*session, request->run(), std::nullopt);
+    if (!row.ok()) return row.status();
+    return TimelinePage(*session, row->pk, *request, response);
+  });
+}
+
+// First all step totals, then all events: a token says which and from where.
+absl::Status RunService::TimelinePage(ReadSession& session, int64_t run,
+                                      const v1::QueryTimelineRequest& request,
+                                      v1::QueryTimelineResponse* response) {
+  absl::StatusOr<int64_t> size = PageSize(request.page_size());
+  if (!size.ok()) return size.status();
+  char letter = 's';
+  int64_t first = request.first_step(), second = 0;
+  if (!request.page_token().empty()) {
+    absl::Status status =
+        ReadToken(request.page_token(), &letter, &first, &second);
+    if (!status.ok()) return status;
+  }
+  if (letter == 's') {
+    auto steps = session.Steps(run, first, request.last_step(), *size + 1);
+    if (!steps.ok()) return steps.status();
+    for (const v1::StepTotals& step : *steps) {
+      if (response->steps_size() == *size) {
+        response->set_next_page_token(absl::StrCat("s:", step.index()));
+        return absl::OkStatus();
+      }
+      *response->add_steps() = step;
+    }
+    if (!request.events()) return absl::OkStatus();
+    first = second = 0;
+    if (response->steps_size() > 0) {
+      response->set_next_page_token("e:0:0");
+      return absl::OkStatus();
+    }
+  }
+  auto page = session.Events(run, request.first_step(), request.last_step(),
+                             {first, second}, *size);
+  if (!page.ok()) return page.status();
+  for (v1::Event& event : page->events) *response->add_events() = event;
+  if (page->next) {
+    response->set_next_page_token(
+        absl::StrCat("e:", page->next->seq, ":", page->next->offset));
+  }
+  return absl::OkStatus();
+}
+
+grpc::Status RunService::RecordExit(grpc::ServerContext* context,
+                                    const v1::RecordExitRequest* request,
+                                    v1::RecordExitResponse* response) {
+  return Serve(context, [&]() -> absl::Status {
+    if (request->has_exit_code() == request->has_signal()) {
+      return absl::InvalidArgumentError("give exit_code or signal, not both");
+    }
+    if (request->job_id().empty() || request->job_id().size() > 256 ||
+        request->pid() <= 0) {
+      return absl::InvalidArgumentError("job_id and pid name the process");
+    }
+    ParentTold told;
+    if (request->has_exit_code()) told.exit_code = request->exit_code();
+    if (request->has_signal()) told.signal = request->signal();
+    int runs = 0;
+    absl::Status status = parts_.writer->Run([&](Store& store) -> absl::Status {
+      absl::StatusOr<int> changed = store.RecordExit(
+          request->job_id(), request->pid(), told, absl::GetCurrentTimeNanos());
+      if (changed.ok()) runs = *changed;
+      return changed.status();
+    });
+    response->set_runs(runs);
+    return status;
+  });
+}
+
+grpc::Status RunService::DeleteRuns(grpc::ServerContext* context,
+                                    const v1::DeleteRunsRequest* request,
+                                    v1::DeleteRunsResponse* response) {
+  return Serve(context, [&]() -> absl::Status {
+    if (request->all() != request->runs().empty()) {
+      return absl::InvalidArgumentError("name runs, or set all: one of both");
+    }
+    std::vector<std::string> ids;
+    {
+      absl::StatusOr<ReadSession> session = Read(*context);
+      if (!session.ok()) return session.status();
+      for (const std::string& selector : request->runs()) {
+        absl::Status valid = CheckSelector(selector);
+        if (!valid.ok()) return valid;
+        auto matches = session->Match(selector);
+        if (!matches.ok()) return matches.status();
+        // A job goes with all its ranks; anything else must be one run.
+        const bool job =
+            !matches->empty() &&
+            (selector == "@last" || selector == (*matches)[0].run.job_id());
+        if (!job) {
+          absl::StatusOr<RunRow> one = ChooseRun(selector, *matches);
+          if (!one.ok()) return one.status();
+        }
+        for (const RunRow& row : *matches) ids.push_back(row.run.id());
+      }
+      if (request->all()) {
+        RunFilter filter;
+        filter.limit = INT64_MAX;
+        auto rows = session->ListRuns(filter);
+        if (!rows.ok()) return rows.status();
+        for (const RunRow& row : *rows) ids.push_back(row.run.id());
+      }
+    }
+    int deleted = 0;
+    absl::Status status = parts_.writer->Run([&](Store& store) -> absl::Status {
+      absl::StatusOr<int> count = store.DeleteRuns(ids);
+      if (count.ok()) deleted = *count;
+      return count.status();
+    });
+    response->set_deleted(deleted);
+    return status;
+  });
+}
+
+grpc::Status RunService::GetDaemonStatus(grpc::ServerContext* context,
+                                         const v1::GetDaemonStatusRequest*,
+                                         v1::DaemonStatus* response) {
+  return Serve(context, [&]() -> absl::Status {
+    absl::StatusOr<ReadSession> session = Read(*context);
+    if (!session.ok()) return session.status();
+    absl::StatusOr<int64_t> runs = session->CountRuns();
+    if (!runs.ok()) return runs.status();
+    const LockOwner self = ThisProcess();
+    const std::string path = parts_.options->database();
+    response->set_version(INVACT_VERSION);
+    response->set_protocol(absl::StrCat(kProtocolMajor, ".", kProtocolMinor));
+    response->set_database_version(SchemaVersion());
+    response->set_pid(self.pid);
+    response->set_host(self.host);
+    response->set_database_path(path);
+    response->set_database_bytes(FileBytes(path) + FileBytes(path + "-wal"));
+    response->set_quota_bytes(parts_.options->quota_bytes);
+    response->set_socket(parts_.options->socket);
+    for (const std::string& at : listeners_) response->add_listeners(at);
+    response->mutable_started_at()->set_seconds(absl::ToUnixSeconds(started_));
+    response->set_runs(*runs);
+    response->set_streams(parts_.live->open);
+    response->set_batches_committed(parts_.live->batches);
+    response->set_rejected_messages(parts_.live->rejected);
+    response->set_rss_bytes(ResidentBytes());
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RunService::StopDaemon(grpc::ServerContext* context,
+                                    const v1::StopDaemonRequest*,
+                                    v1::StopDaemonResponse*) {
+  return Serve(context, [&]() -> absl::Status {
+    parts_.stop();
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerWriteReactor<v1::WatchRunResponse>* RunService::WatchRun(
+    grpc::CallbackServerContext* context, const v1::WatchRunRequest* request) {
+  absl::Status status = parts_.auth->Check(*context);
+  std::string run_id;
+  if (status.ok()) {
+    absl::StatusOr<ReadSession> session = Read(*context);
+    status = session.status();
+    if (status.ok()) {
+      std::optional<int> rank;
+      if (request->has_rank()) rank = request->rank();
+      absl::StatusOr<RunRow> row = Choose(*session, request->run(), rank);
+      status = row.status();
+      if (status.ok()) run_id = row->run.id();
+    }
+  }
+  return parts_.watch->Watch(run_id, status);
+}
+
+}  // namespace invact

@@ -70,5 +70,7 @@ function(invact_pytest name)
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES
     LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
+    # A file that skips as a whole: its reason is listed by scripts/test.
+    SKIP_RETURN_CODE 5
     ENVIRONMENT "${INVACT_TEST_ENVIRONMENT};${arg_ENV}")
 endfunction()

@@ -59,6 +59,32 @@ def test_without_root_all_that_is_missing_is_one_message(tmp_path):
     assert "CMAKE_PREFIX_PATH" in result.stderr
 
 
+def test_each_skip_is_listed_with_its_reason(tmp_path):
+    log = tmp_path / "LastTest.log"
+    log.write_text("""3/4 Testing: kernels_cuda_test
+Output:
+[ RUN      ] Kernels/All.Gradient/0
+harness.cc:12: Skipped
+no CUDA device here
+
+[  SKIPPED ] Kernels/All.Gradient/0 (0 ms)
+[ RUN      ] Kernels/All.Gradient/1
+harness.cc:12: Skipped
+no CUDA device here
+[  SKIPPED ] Kernels/All.Gradient/1 (0 ms)
+4/4 Testing: gpu.attach
+SKIPPED [3] tests/gpu/attach_test.py:12: no CUDA device: none here
+3 skipped in 0.02s
+""")
+
+    result = run("python3", os.path.join(ROOT, "scripts", "list_skips.py"),
+                 str(log))
+
+    assert [line.split(maxsplit=1) for line in result.stdout.splitlines()] == [
+        ["3", "gpu.attach: no CUDA device: none here"],
+        ["2", "kernels_cuda_test: no CUDA device here"]]
+
+
 def test_losses_apart_by_more_than_a_per_cent_fail(tmp_path):
     compare = os.path.join(ROOT, "scripts", "compare_losses.py")
     (tmp_path / "a").write_text("step 1 loss 5.0\nfinal loss 2.0000\n")

@@ -15,6 +15,7 @@ namespace {
 thread_local std::vector<std::string> t_path;
 
 std::unique_ptr<at::ObserverContext> Enter(const at::RecordFunction& function) {
+  if (!ScopesWanted()) return nullptr;  // a forked child: no lock is ours
   std::string path = t_path.empty() ? std::string() : t_path.back() + ".";
   path += function.name();
   PushScope(InternScope(path, false));

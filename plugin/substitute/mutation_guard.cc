@@ -37,7 +37,8 @@ class WriteGuard final : public c10::OperatorKernel {
 
   void operator()(const c10::OperatorHandle&, c10::DispatchKeySet keys,
                   torch::jit::Stack* stack) {
-    if (g_held_outputs.load(std::memory_order_relaxed) > 0 && t_own_work == 0) {
+    if (g_held_outputs.load(std::memory_order_relaxed) > 0 && Active() &&
+        t_own_work == 0) {
       for (int from_end : written_) Announce(*(stack->end() - from_end));
     }
     original_.CallBoxed(keys, stack);

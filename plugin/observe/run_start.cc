@@ -119,7 +119,8 @@ std::unique_ptr<LedgerLog> OpenLedgerLog(const Config& config) noexcept {
 void FinishRun(SharedRun* shared, const Config& config, int64_t steps,
                int status) noexcept {
   Control& control = shared->control;
-  control.exit_code.store(status, std::memory_order_relaxed);
+  // What the parent of the process sees of exit(status).
+  control.exit_code.store(status & 0xff, std::memory_order_relaxed);
   control.ended_wall_ns.store(WallNs(), std::memory_order_relaxed);
   control.state.store(static_cast<uint32_t>(GuestState::kFinished),
                       std::memory_order_release);

@@ -265,9 +265,19 @@ class Reader {
  private:
   void Bad(const std::string& key, const std::string& text,
            const std::string& why) {
-    complaints_->push_back(key + "=" + text + " " + why +
+    complaints_->push_back(key + "=" + Shown(text) + " " + why +
                            "; the job runs plain");
     config_->bad_value = true;
+  }
+
+  // A value that would not fit on a line is cut.
+  static std::string Shown(std::string text) {
+    constexpr size_t kLongest = 200;
+    for (char& c : text) {
+      if (static_cast<unsigned char>(c) < ' ' || c == 127) c = '?';
+    }
+    if (text.size() > kLongest) text.replace(kLongest, text.npos, "...");
+    return text;
   }
 
   const Environment& environment_;

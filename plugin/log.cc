@@ -1,7 +1,5 @@
 #include "plugin/log.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <mutex>
@@ -15,18 +13,25 @@ struct Voice {
   std::vector<std::string> things;
   std::vector<std::string> said;
   std::vector<std::string> complaints;
+  std::vector<std::string> waiting;  // trouble
+  bool began = false;                // a tensor was saved
   int32_t rank = 0;
   bool quiet = false;  // INVACT_LOG=error: trouble only
+  void (*write_line)(const char*, unsigned long) = nullptr;
 };
 Voice& Log() {
   static auto* voice = new Voice;  // still there at exit
   return *voice;
 }
 
+// One line, whatever the text is: an error of torch's goes on with a C++ stack.
 void WriteLine(const std::string& text) {
-  const std::string line = "invact: " + text + "\n";
-  // A job that closed its stderr gets no line.
-  [[maybe_unused]] const ssize_t n = write(2, line.data(), line.size());
+  std::string line = "invact: " + text.substr(0, text.find('\n'));
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = '?';
+  }
+  line += '\n';
+  if (Log().write_line != nullptr) Log().write_line(line.data(), line.size());
 }
 
 // "3.1 of 7.9 GiB": both in the unit of the second.
@@ -63,8 +68,10 @@ std::string PolicyRemark(const Config& config) {
 }  // namespace
 
 void ConfigureLog(const Config& config,
-                  const std::vector<std::string>& complaints) noexcept {
+                  const std::vector<std::string>& complaints,
+                  void (*write_line)(const char*, unsigned long)) noexcept {
   Voice& log = Log();
+  log.write_line = write_line;
   log.rank = config.rank;
   log.quiet = config.log == Config::Log::kError;
   log.complaints = complaints;
@@ -82,8 +89,13 @@ void SayTrouble(const std::string& thing, const std::string& text) noexcept {
     log.things.push_back(thing);
     log.said.push_back(text);
     if (log.rank != 0) line = "rank " + std::to_string(log.rank) + ": ";
+    line += text;
+    if (!log.began) {
+      log.waiting.push_back(line);
+      return;
+    }
   }
-  WriteLine(line + text);
+  WriteLine(line);
 }
 
 std::vector<std::string> TroubleSaid() noexcept {
@@ -92,14 +104,21 @@ std::vector<std::string> TroubleSaid() noexcept {
   return log.said;
 }
 
-void SayComplaints() noexcept {
+void SayWhatWaits() noexcept {
   Voice& log = Log();
-  if (log.rank != 0) return;
-  for (const std::string& complaint : log.complaints) WriteLine(complaint);
+  std::vector<std::string> lines, trouble;
+  {
+    std::lock_guard lock(log.mutex);
+    log.began = true;
+    if (log.rank == 0) lines.swap(log.complaints);
+    trouble.swap(log.waiting);
+  }
+  for (const std::string& line : lines) WriteLine(line);
+  for (const std::string& line : trouble) WriteLine(line);
 }
 
 void SayStart(const Config& config, const std::string& run_id) noexcept {
-  SayComplaints();
+  SayWhatWaits();
   const Voice& log = Log();
   if (log.rank != 0 || log.quiet) return;
   WriteLine("run " + run_id.substr(0, 4) + ", policy " + config.policy_name +

@@ -2,7 +2,9 @@
 // one write(2). Nothing ever goes to stdout.
 //
 // The start and end lines come from rank 0 only; trouble is said once a thing,
-// from any rank ("invact: rank 5: ..."). Threads: any. Safe at exit.
+// from any rank ("invact: rank 5: ..."). Nothing is said before the first saved
+// tensor: what is known earlier waits, and a process that saves nothing (a
+// launcher, a worker) never says it. Threads: any. Safe at exit.
 #ifndef INVACT_PLUGIN_LOG_H_
 #define INVACT_PLUGIN_LOG_H_
 
@@ -14,10 +16,11 @@
 
 namespace invact {
 
-// Once, before anything else is said. `complaints` about the environment wait
-// for the first saved tensor, so that only processes that train say them.
+// Once, before anything else is said. `write_line` takes a line to the job's
+// stderr (plugin_api.h). `complaints` about the environment come from rank 0.
 void ConfigureLog(const Config& config,
-                  const std::vector<std::string>& complaints) noexcept;
+                  const std::vector<std::string>& complaints,
+                  void (*write_line)(const char*, unsigned long)) noexcept;
 
 // `thing` names what went wrong; the same thing is said once in a process.
 void SayTrouble(const std::string& thing, const std::string& text) noexcept;
@@ -25,10 +28,11 @@ void SayTrouble(const std::string& thing, const std::string& text) noexcept;
 // Trouble said so far, to be stored with the run.
 std::vector<std::string> TroubleSaid() noexcept;
 
-// The complaints about the environment alone, where the job runs plain.
-void SayComplaints() noexcept;
+// All that waits. At the first saved tensor: trouble is said at once from now
+// on.
+void SayWhatWaits() noexcept;
 
-// "run 7f3a, policy invert (...)", after the complaints about the environment.
+// "run 7f3a, policy invert (...)", after all that waits.
 void SayStart(const Config& config, const std::string& run_id) noexcept;
 
 // "run 7f3a saved 3.1 of 7.9 GiB (-39 %, measured); next: ...". Bytes of the

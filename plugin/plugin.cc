@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <torch/csrc/autograd/engine.h>
 
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -53,16 +54,23 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   return true;
 }
 
+int Failed(const invact_start& start, const std::string& why) {
+  if (start.why != nullptr) {
+    std::snprintf(start.why, start.why_size, "%s", why.c_str());
+  }
+  return 2;
+}
+
 int Start(const invact_start& start) {
   std::vector<std::string> complaints;
   const Config config = ReadConfig(&complaints);
-  ConfigureLog(config, complaints);
+  ConfigureLog(config, complaints, start.write_line);
   if (config.disabled || config.policy == Policy::kNone) return 1;
   std::string error;
   if (!ObserveSavedVariables(start.python != 0, &error)) {
-    SayTrouble("observe", error + "; the job runs plain (next: invact doctor)");
-    return 2;
+    return Failed(start, error);
   }
+  pthread_atfork(nullptr, nullptr, InForkedChild);
   Recorder::Get().Configure(config, start.lib_dir, start.torch_version,
                             start.python != 0);
   // A bad value is said at the first save: agents and workers stay silent.
@@ -71,7 +79,6 @@ int Start(const invact_start& start) {
     return 0;
   }
   if (Substitutes(config)) InstallSubstitutions(config, start.lib_dir);
-  pthread_atfork(nullptr, nullptr, InForkedChild);
   g_guest_mode.store(GuestMode::kReady);
   if (start.python != 0) {
     PrepareModuleScopes(start.torch_c);
@@ -91,8 +98,7 @@ INVACT_EXPORT int invact_plugin_start(const invact_start* start) {
     return invact::Start(*start);
   } catch (const std::exception& error) {
     invact::g_guest_mode.store(invact::GuestMode::kOff);
-    invact::SayTrouble("start", error.what());
-    return 2;
+    return invact::Failed(*start, error.what());
   }
 }
 

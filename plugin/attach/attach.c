@@ -4,19 +4,16 @@
    Doors; whichever comes first starts the plugin, once:
      LD_PRELOAD             the constructor, when libtorch is mapped already (a
                             C++ job); initModule, when Python imports torch._C
-     CUDA_INJECTION64_PATH  InitializeInjection, which runs inside cuInit
-
-   Why initModule: torch's _C extension is a stub that calls initModule of
-   libtorch_python through a symbol look-up that a preloaded library answers
-   first. So we stand exactly at the end of that call, with the GIL held and
-   torch's own hooks in place. */
+     CUDA_INJECTION64_PATH  InitializeInjection, which runs inside cuInit */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "plugin/attach/config.h"
+#include "plugin/attach/find_plugin.h"
+#include "plugin/attach/init_module.h"
 #include "plugin/attach/old_symbols.h"
 #include "plugin/attach/torch_library.h"
 #include "plugin/attach/voice.h"
@@ -24,52 +21,27 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-typedef void* (*init_module)(void);
 typedef int (*plugin_start)(const struct invact_start*);
 typedef int (*add_pending_call)(int (*)(void*), void*);
 
 static int g_started;
+/* This file, when it was named by a relative path: the job may go elsewhere
+   before it imports torch. Else empty. */
+static char g_self[INVACT_PATH];
 
-/* <folder>/libinvact-torch2.11.0+cu130.so, else
-   <folder>/libinvact-torch2.11.so. 0 when neither is there. */
-static int find_plugin(const char* folder, const char* version, char* plugin,
-                       size_t size) {
-  snprintf(plugin, size, "%s/libinvact-torch%s.so", folder, version);
-  if (access(plugin, R_OK) == 0) return 1;
-  size_t minor = strspn(version, "0123456789");
-  if (version[minor] == '.') {
-    minor += 1 + strspn(version + minor + 1, "0123456789");
-  }
-  snprintf(plugin, size, "%s/libinvact-torch%.*s.so", folder, (int)minor,
-           version);
-  return access(plugin, R_OK) == 0;
+static int own_path(char path[INVACT_PATH]) {
+  Dl_info self;
+  if (g_self[0] != '\0') return snprintf(path, INVACT_PATH, "%s", g_self) > 0;
+  /* Through links: the plugin lies beside the file itself. */
+  return dladdr((void*)&own_path, &self) != 0 && self.dli_fname != NULL &&
+         realpath(self.dli_fname, path) != NULL;
 }
 
-/* `torch_c`: the module torch._C where Python is just making it. */
-static void attach(void* torch_c) {
-  char torch[INVACT_PATH], other[INVACT_PATH], folder[INVACT_PATH];
-  char version[INVACT_VERSION_SIZE], plugin[INVACT_PATH + 128];
-  Dl_info self;
-  if (invact_switched_off()) return;
-  if (!invact_find_library("libtorch_cpu.so", torch)) return;
-  if (__atomic_exchange_n(&g_started, 1, __ATOMIC_ACQ_REL)) return;
-  if (dladdr((void*)&attach, &self) == 0) return;
-  snprintf(folder, sizeof(folder), "%s", self.dli_fname);
-  invact_to_folder(folder);
-  if (!invact_torch_version(torch, version)) {
-    invact_say(
-        "%s has no version written beside it, so no plugin can be chosen; the "
-        "job runs plain (next: invact doctor)",
-        torch);
-    return;
-  }
-  if (!find_plugin(folder, version, plugin, sizeof(plugin))) {
-    invact_say(
-        "no plugin for torch %s in %s; the job runs plain (next: scripts/setup "
-        "--torch %.*s, or invact doctor)",
-        version, folder, (int)strcspn(version, "+"), version);
-    return;
-  }
+static void start_plugin(const char* plugin, struct invact_start* facts) {
+  char why[1024] = "it gave no reason";
+  facts->write_line = invact_write_line;
+  facts->why = why;
+  facts->why_size = sizeof(why);
   void* library = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
   plugin_start start =
       library == NULL ? NULL
@@ -78,52 +50,57 @@ static void attach(void* torch_c) {
     const char* error = dlerror();
     invact_say("%s does not load; the job runs plain (next: invact doctor): %s",
                plugin, error == NULL ? "it is no plugin" : error);
+  } else if (start(facts) == 2) {
+    invact_say("%s; the job runs plain (next: invact doctor)", why);
+  }
+}
+
+/* `torch_c`: the module torch._C where Python is just making it. */
+static void attach(void* torch_c) {
+  char torch[INVACT_PATH], other[INVACT_PATH], folder[INVACT_PATH];
+  char version[INVACT_VERSION_SIZE], plugin[INVACT_PATH + 128];
+  if (invact_switched_off()) return;
+  if (!invact_find_library("libtorch_cpu.so", torch)) return;
+  if (__atomic_exchange_n(&g_started, 1, __ATOMIC_ACQ_REL)) return;
+  if (!own_path(folder)) return;
+  invact_to_folder(folder);
+  if (!invact_torch_version(torch, version)) {
+    invact_say(
+        "%s has no version written beside it, so no plugin can be chosen; the "
+        "job runs plain (next: invact doctor)",
+        torch);
     return;
   }
-  const struct invact_start facts = {
-      INVACT_PLUGIN_ABI, folder,
-      invact_find_library("libtorch_python.so", other), version, torch_c};
-  start(&facts);
+  if (!invact_find_plugin(folder, version, plugin, sizeof(plugin))) {
+    invact_say(
+        "no plugin for torch %s in %s; the job runs plain (next: scripts/setup "
+        "--torch %.*s, or invact doctor)",
+        version, folder, (int)strcspn(version, "+"), version);
+    return;
+  }
+  if (!invact_is_whole(plugin)) {
+    invact_say(
+        "%s is not a whole library, as after an interrupted copy; the job runs "
+        "plain (next: install invact again, or invact doctor)",
+        plugin);
+    return;
+  }
+  struct invact_start facts = {
+      .abi = INVACT_PLUGIN_ABI,
+      .lib_dir = folder,
+      .python = invact_find_library("libtorch_python.so", other),
+      .torch_version = version,
+      .torch_c = torch_c};
+  start_plugin(plugin, &facts);
 }
 
-EXPORT void* initModule(void);
-
-static init_module definition_in(const char* path) {
-  void* library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
-  if (library == NULL) return NULL;
-  init_module found = (init_module)dlsym(library, "initModule");
-  return found == initModule ? NULL : found;
-}
-
-/* Forwards to the definition that the caller would have found without us. A
-   library that is not torch's finds the one in its own dependencies. torch's
-   stub leaves by a jump, so that Python itself looks like its caller: once
-   libtorch_python is mapped, Python's first call is torch's. */
+/* At the end of this call torch._C is there, the GIL is held and torch's own
+   hooks are in place. */
 EXPORT void* initModule(void) {
-  static int torch_done;
-  char python[INVACT_PATH];
-  Dl_info caller;
-  init_module original = NULL;
-  const int known = dladdr(__builtin_return_address(0), &caller) != 0 &&
-                    caller.dli_fname != NULL;
-  if (known) original = definition_in(caller.dli_fname);
-  init_module of_torch = invact_find_library("libtorch_python.so", python)
-                             ? definition_in(python)
-                             : NULL;
-  if (original == NULL && !torch_done) original = of_torch;
-  if (original == NULL) {
-    original = (init_module)dlsym(RTLD_NEXT, "initModule");
-  }
-  if (original == NULL) {
-    invact_say("initModule was called by %s, which has none of its own",
-               known ? caller.dli_fname : "code in no library");
-    return NULL;
-  }
-  void* module = original();
-  if (original == of_torch) {
-    torch_done = 1;
-    if (module != NULL) attach(module);
-  }
+  int of_torch;
+  void* module =
+      invact_forward_init_module(__builtin_return_address(0), &of_torch);
+  if (of_torch && module != NULL) attach(module);
   return module;
 }
 
@@ -134,15 +111,22 @@ static int attach_pending(void* unused) {
 }
 
 /* Called by the CUDA driver inside cuInit, on whatever thread came first, with
-   or without the GIL: a Python job starts from a pending call, which Python
-   makes on its main thread between two instructions. */
+   or without the GIL. */
 EXPORT int InitializeInjection(void) {
-  char python[INVACT_PATH];
+  char path[INVACT_PATH];
   if (invact_switched_off()) return 1;
-  if (!invact_find_library("libtorch_python.so", python)) {
+  if (!invact_find_library("libtorch_cpu.so", path)) {
+    /* CUDA came before torch: our initModule is made visible to the libraries
+       mapped from now on, as if we had been preloaded. */
+    if (own_path(path)) dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL);
+    return 1;
+  }
+  if (!invact_find_library("libtorch_python.so", path)) {
     attach(NULL);
     return 1;
   }
+  /* Python makes a pending call on its main thread between two of its
+     instructions. */
   add_pending_call add =
       (add_pending_call)dlsym(RTLD_DEFAULT, "Py_AddPendingCall");
   if (add != NULL) add(attach_pending, NULL);
@@ -152,6 +136,12 @@ EXPORT int InitializeInjection(void) {
 /* A C++ job has libtorch mapped by now; a Python one never has. */
 __attribute__((constructor)) static void on_load(void) {
   char python[INVACT_PATH];
+  Dl_info self;
+  invact_look_at_stderr();
   if (invact_switched_off()) return;
+  if (dladdr((void*)&on_load, &self) != 0 && self.dli_fname != NULL &&
+      self.dli_fname[0] != '/' && realpath(self.dli_fname, g_self) == NULL) {
+    g_self[0] = '\0';
+  }
   if (!invact_find_library("libtorch_python.so", python)) attach(NULL);
 }

@@ -13,6 +13,7 @@
 #endif
 
 __asm__(".symver dlopen, dlopen@" INVACT_OLDEST);
+__asm__(".symver dlclose, dlclose@" INVACT_OLDEST);
 __asm__(".symver dlsym, dlsym@" INVACT_OLDEST);
 __asm__(".symver dlerror, dlerror@" INVACT_OLDEST);
 __asm__(".symver dladdr, dladdr@" INVACT_OLDEST);

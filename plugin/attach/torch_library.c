@@ -29,6 +29,42 @@ int invact_find_library(const char* name, char path[INVACT_PATH]) {
   return dl_iterate_phdr(same_library, &search);
 }
 
+struct numbered {
+  size_t left;
+  char* path;
+};
+
+static int pass(struct dl_phdr_info* info, size_t size, void* data) {
+  struct numbered* numbered = data;
+  (void)size;
+  if (numbered->left > 0) {
+    --numbered->left;
+    return 0;
+  }
+  snprintf(numbered->path, INVACT_PATH, "%s",
+           info->dlpi_name == NULL ? "" : info->dlpi_name);
+  return 1;
+}
+
+static int count(struct dl_phdr_info* info, size_t size, void* data) {
+  (void)info;
+  (void)size;
+  ++*(size_t*)data;
+  return 0;
+}
+
+size_t invact_mapped_libraries(void) {
+  size_t libraries = 0;
+  dl_iterate_phdr(count, &libraries);
+  return libraries;
+}
+
+int invact_mapped_library(size_t index, char path[INVACT_PATH]) {
+  struct numbered numbered = {index, path};
+  path[0] = '\0';
+  return dl_iterate_phdr(pass, &numbered);
+}
+
 void invact_to_folder(char* path) {
   char* slash = strrchr(path, '/');
   if (slash != NULL) *slash = '\0';

@@ -32,7 +32,7 @@ bool Recorder::Start() noexcept {
     return g_guest_mode.load() == GuestMode::kRunning;
   }
   if (config_.bad_value) {
-    SayComplaints();
+    SayWhatWaits();
     g_guest_mode.store(GuestMode::kOff);
     return false;
   }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/ingest/housekeeper.h"
 #include "daemon/ingest/ingest_service.h"
 #include "daemon/ingest/writer.h"
 #include "daemon/log.h"
@@ -31,6 +33,8 @@ namespace {
 constexpr int kUsage = 2;
 constexpr int kFailure = 1;
 constexpr rlim_t kFewDescriptors = 1024;
+// What lies in spools is there before anybody asks, unless it is very much.
+constexpr absl::Duration kAdoptFirst = absl::Seconds(10);
 
 int Refuse(const absl::Status& status, int code) {
   std::fprintf(stderr, "invactd: %s\n", std::string(status.message()).c_str());
@@ -111,6 +115,9 @@ int Main(int argc, const char* const* argv) {
   Reader reader(options.database());
   WatchHub watch(&reader, &activity);
   Writer writer(store->get(), WriterOptions(), [&watch] { watch.Notify(); });
+  Housekeeper housekeeper(options.spool_dirs, &reader, &writer, &live,
+                          std::chrono::seconds(options.lost_after_seconds));
+  housekeeper.AdoptFirst(kAdoptFirst);
   IngestService ingest(&writer, &live, &auth);
   RunService runs({&options, &auth, &reader, &writer, &live, &activity, &watch,
                    [] { kill(getpid(), SIGTERM); }});
@@ -121,6 +128,7 @@ int Main(int argc, const char* const* argv) {
   for (const std::string& listener : (*server)->listeners()) {
     LogInfo("answers on " + listener);
   }
+  housekeeper.Start();
 
   const timespec tick{0, 200'000'000};
   while (sigtimedwait(&signals, nullptr, &tick) < 0) {
@@ -133,6 +141,7 @@ int Main(int argc, const char* const* argv) {
   }
 
   LogInfo("stopping");
+  housekeeper.Stop();
   ingest.Drain();
   watch.Stop();
   (*server)->Stop(absl::Seconds(2));

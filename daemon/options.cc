@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "proto/paths.h"
 
 namespace invact {
 namespace {
@@ -22,21 +23,28 @@ std::string Env(const char* name) {
   return value ? value : "";
 }
 
-std::string DefaultStateDir() {
-  if (std::string dir = Env("INVACT_STATE_DIR"); !dir.empty()) return dir;
-  if (std::string dir = Env("XDG_STATE_HOME"); !dir.empty()) {
-    return dir + "/invact";
-  }
-  return Env("HOME") + "/.local/state/invact";
+PathEnvironment ReadPaths() {
+  PathEnvironment paths;
+  paths.invact_daemon = Env("INVACT_DAEMON");
+  paths.invact_state_dir = Env("INVACT_STATE_DIR");
+  paths.invact_spool_dir = Env("INVACT_SPOOL_DIR");
+  paths.xdg_state_home = Env("XDG_STATE_HOME");
+  paths.xdg_runtime_dir = Env("XDG_RUNTIME_DIR");
+  paths.home = Env("HOME");
+  paths.tmpdir = Env("TMPDIR");
+  paths.uid = geteuid();
+  return paths;
 }
 
-std::string DefaultSocket() {
-  const std::string daemon = Env("INVACT_DAEMON");
-  if (absl::StartsWith(daemon, "unix:")) return daemon.substr(5);
-  if (std::string dir = Env("XDG_RUNTIME_DIR"); !dir.empty()) {
-    return dir + "/invact/d.sock";
+std::string SocketOf(const PathEnvironment& paths) {
+  // A HOST:PORT names a daemon elsewhere.
+  if (!absl::StartsWith(paths.invact_daemon, "unix:")) {
+    return DefaultSocket(paths);
   }
-  return absl::StrCat("/tmp/invact-", geteuid(), "/d.sock");
+  DaemonAddress address;
+  std::string error;
+  ParseDaemonAddress(paths, &address, &error);
+  return address.socket;  // CheckOptions says what is wrong with it
 }
 
 }  // namespace
@@ -129,10 +137,10 @@ absl::Status CheckOptions(const Options& options) {
 
 absl::StatusOr<std::optional<Options>> ParseOptions(int argc,
                                                     const char* const* argv) {
+  PathEnvironment paths = ReadPaths();
   Options options;
-  options.state_dir = DefaultStateDir();
-  options.socket = DefaultSocket();
-  options.spool_dir = Env("INVACT_SPOOL_DIR");
+  options.state_dir = StateDir(paths);
+  options.socket = SocketOf(paths);
   std::string quota;
   CLI::App app(
       "Stores what invact's relays send and answers the command "
@@ -144,8 +152,9 @@ absl::StatusOr<std::optional<Options>> ParseOptions(int argc,
       ->capture_default_str();
   app.add_option("--socket", options.socket, "Unix socket to answer on")
       ->capture_default_str();
-  app.add_option("--spool-dir", options.spool_dir,
-                 "Where relays leave what nobody took (default: STATE/spool)");
+  app.add_option("--spool-dir", paths.invact_spool_dir,
+                 "The one folder where relays leave what nobody took "
+                 "(default: STATE/spool and those of $TMPDIR and /tmp)");
   app.add_option("--listen", options.listen, "HOST:PORT to answer on, too");
   app.add_option("--token-file", options.token_file,
                  "File of mode 0600 with the token that TCP callers must send");
@@ -157,6 +166,10 @@ absl::StatusOr<std::optional<Options>> ParseOptions(int argc,
                  "Leave after so many seconds without a stream or call; "
                  "0: stay")
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--lost-after", options.lost_after_seconds,
+                 "Seconds after which a run without its relay is lost")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_flag("--foreground", options.foreground, "Log to stderr, too");
   app.add_option("--log", options.log_level, "How much to log")
       ->check(CLI::IsMember({"error", "info", "debug"}))
@@ -178,11 +191,14 @@ absl::StatusOr<std::optional<Options>> ParseOptions(int argc,
     }
     options.quota_bytes = *bytes;
   }
-  while (options.state_dir.size() > 1 && options.state_dir.back() == '/') {
-    options.state_dir.pop_back();
+  paths.invact_state_dir = options.state_dir;
+  options.state_dir = StateDir(paths);
+  if (options.state_dir.empty()) {
+    return absl::InvalidArgumentError(
+        "no folder for the database: set INVACT_STATE_DIR or HOME, or give "
+        "--state-dir");
   }
-  if (options.spool_dir.empty())
-    options.spool_dir = options.state_dir + "/spool";
+  options.spool_dirs = SpoolDirs(paths);
   absl::Status status = CheckOptions(options);
   if (!status.ok()) return status;
   return options;

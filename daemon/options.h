@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,16 +15,18 @@
 namespace invact {
 
 struct Options {
-  std::string state_dir;   // database, log, lock
-  std::string socket;      // Unix socket
-  std::string spool_dir;   // spools of relays on this machine
+  std::string state_dir;  // database, log, lock
+  std::string socket;     // Unix socket
+  // Where relays on this machine may leave spools.
+  std::vector<std::string> spool_dirs;
   std::string listen;      // HOST:PORT, empty: no TCP
   std::string token_file;  // asked of every TCP caller
   std::string tls_cert;
   std::string tls_key;
   int64_t quota_bytes = int64_t{10} << 30;
-  int64_t idle_exit_seconds = 0;  // 0: stay
-  bool foreground = false;        // log to stderr too
+  int64_t idle_exit_seconds = 0;    // 0: stay
+  int64_t lost_after_seconds = 60;  // without its relay a run is lost
+  bool foreground = false;          // log to stderr too
   std::string log_level = "info";
 
   std::string database() const { return state_dir + "/invact.db"; }

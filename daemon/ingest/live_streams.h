@@ -1,21 +1,22 @@
-// Which runs have an open stream, how many messages were refused, and when
-// anything last happened. Any thread.
+// Which runs have an open stream, since when the others have none, and how
+// many messages were taken and refused. Any thread.
 #ifndef INVACT_DAEMON_INGEST_LIVE_STREAMS_H_
 #define INVACT_DAEMON_INGEST_LIVE_STREAMS_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <string>
 
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
-
 namespace invact {
 
 class LiveStreams {
  public:
+  // The machine's clock may jump: leases are measured by one that doesn't.
+  using Clock = std::chrono::steady_clock;
+
   void Add(const std::string& run_id) {
     std::lock_guard lock(mutex_);
     ++runs_[run_id].streams;
@@ -24,23 +25,28 @@ class LiveStreams {
     std::lock_guard lock(mutex_);
     Entry& entry = runs_[run_id];
     --entry.streams;
-    entry.gone_at = absl::Now();
+    entry.gone_at = Clock::now();
   }
   bool IsOpen(const std::string& run_id) const {
     std::lock_guard lock(mutex_);
     const auto found = runs_.find(run_id);
     return found != runs_.end() && found->second.streams > 0;
   }
-  // InfinitePast: no stream was seen since the daemon started.
-  absl::Time GoneAt(const std::string& run_id) const {
+  // When the run's last stream ended; for a run without one since this object
+  // was made, that moment.
+  Clock::time_point GoneAt(const std::string& run_id) const {
     std::lock_guard lock(mutex_);
     const auto found = runs_.find(run_id);
-    return found == runs_.end() ? absl::InfinitePast() : found->second.gone_at;
+    return found == runs_.end() ? started_ : found->second.gone_at;
   }
-  void Forget(const std::string& run_id) {
+  // Forgets runs whose stream ended before that.
+  void ForgetGoneBefore(Clock::time_point time) {
     std::lock_guard lock(mutex_);
-    const auto found = runs_.find(run_id);
-    if (found != runs_.end() && found->second.streams == 0) runs_.erase(found);
+    for (auto at = runs_.begin(); at != runs_.end();) {
+      const Entry& entry = at->second;
+      const bool old = entry.streams == 0 && entry.gone_at < time;
+      at = old ? runs_.erase(at) : std::next(at);
+    }
   }
 
   std::atomic<int64_t> open{0};      // streams, with or without a run yet
@@ -50,8 +56,9 @@ class LiveStreams {
  private:
   struct Entry {
     int streams = 0;
-    absl::Time gone_at = absl::InfinitePast();
+    Clock::time_point gone_at;
   };
+  const Clock::time_point started_ = Clock::now();
   mutable std::mutex mutex_;
   std::map<std::string, Entry> runs_;
 };

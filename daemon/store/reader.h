@@ -64,6 +64,8 @@ class ReadSession {
   // "@last": those of the newest job.
   absl::StatusOr<std::vector<RunRow>> Match(const std::string& selector);
   absl::StatusOr<int64_t> CountRuns();
+  // Ids of the runs that have no end.
+  absl::StatusOr<std::vector<std::string>> RunningRuns();
 
   // Everything that the analysis needs; at most kMaxSteps newest steps.
   absl::StatusOr<StoredRun> Load(const RunRow& row);

@@ -119,4 +119,12 @@ absl::StatusOr<int64_t> ReadSession::CountRuns() {
   return db_->QueryInt("SELECT COUNT(*) FROM runs");
 }
 
+absl::StatusOr<std::vector<std::string>> ReadSession::RunningRuns() {
+  std::vector<std::string> ids;
+  Query query = db_->Prepare("SELECT id FROM runs WHERE state = 'running'");
+  while (query.Next()) ids.push_back(query.Text());
+  if (!query.status().ok()) return query.status();
+  return ids;
+}
+
 }  // namespace invact

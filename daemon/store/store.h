@@ -82,7 +82,8 @@ class Store {
   // number of runs; kept for runs that arrive later, too.
   absl::StatusOr<int> RecordExit(const std::string& job_id, int64_t pid,
                                  const ParentTold& told, int64_t now_ns);
-  // The run's relay is gone without a word.
+  // The run's relay is gone without a word: it ended with its last batch. A
+  // run that has an end keeps it.
   absl::Status MarkLost(const std::string& run_id, int64_t now_ns);
   // kFailedPrecondition while one of them runs.
   absl::StatusOr<int> DeleteRuns(const std::vector<std::string>& run_ids);

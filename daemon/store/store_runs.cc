@@ -169,7 +169,9 @@ absl::Status Store::MarkLost(const std::string& run_id, int64_t now_ns) {
   return db_
       ->Prepare(
           "UPDATE runs SET state = 'crashed', end_reason = 'lost', "
-          "ended_ns = MIN(seen_ns, ?2) WHERE id = ?1 AND state = 'running'")
+          "ended_ns = MIN(?2, COALESCE((SELECT wall_ns FROM batches "
+          "WHERE run = pk ORDER BY seq DESC LIMIT 1), seen_ns)) "
+          "WHERE id = ?1 AND state = 'running'")
       .BindAll(run_id, now_ns)
       .Run();
 }

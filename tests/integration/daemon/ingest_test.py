@@ -2,19 +2,10 @@
 
 import os
 import socket
-import sqlite3
 
 import grpc
 import pytest
 from support import Relay, wait_for
-
-
-def rows(daemon, sql):
-    connection = sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def test_acknowledged_batches_are_in_the_database(daemon):
@@ -26,10 +17,10 @@ def test_acknowledged_batches_are_in_the_database(daemon):
 
     daemon.kill()
 
-    assert rows(daemon, "SELECT seq, events FROM batches_v1 ORDER BY seq") == [
+    assert daemon.rows("SELECT seq, events FROM batches_v1 ORDER BY seq") == [
         (seq, 100) for seq in range(1, 6)]
-    assert rows(daemon, "SELECT COUNT(*) FROM steps_v1") == [(5,)]
-    assert rows(daemon, "SELECT name, baseline_bytes, held_bytes, action "
+    assert daemon.rows("SELECT COUNT(*) FROM steps_v1") == [(5,)]
+    assert daemon.rows("SELECT name, baseline_bytes, held_bytes, action "
                 "FROM layers_v1 WHERE which = 'last' ORDER BY name") == [
         (f"model.layers.{i}", 1000 * i, 600 * i, "invert") for i in (1, 2, 3)]
 
@@ -48,7 +39,7 @@ def test_a_batch_that_comes_twice_is_stored_once_and_acknowledged(daemon):
     second.send_step(1)
     second.wait_ack(2)
 
-    assert rows(daemon, "SELECT seq FROM batches") == [(1,), (2,)]
+    assert daemon.rows("SELECT seq FROM batches") == [(1,), (2,)]
 
 
 def test_a_missing_batch_is_refused_by_its_number(daemon):
@@ -136,7 +127,7 @@ def test_a_bad_batch_is_refused_by_the_name_of_its_field(daemon, spoil, field):
 
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert text.startswith(field), text
-    assert rows(daemon, "SELECT COUNT(*) FROM batches") == [(0,)]
+    assert daemon.rows("SELECT COUNT(*) FROM batches") == [(0,)]
 
 
 def test_wrong_messages_end_the_stream_only(daemon):
@@ -191,14 +182,14 @@ def test_half_close_without_an_end_leaves_the_run_open(daemon):
     relay.send_step(0)
     assert relay.finish()[0] == grpc.StatusCode.OK
     assert relay.acked == 1
-    assert rows(daemon, "SELECT state FROM runs") == [("running",)]
+    assert daemon.rows("SELECT state FROM runs") == [("running",)]
 
 
 def test_names_with_quotes_and_markup_come_back_unchanged(daemon):
     name = """<img onerror=x>'";-- \u202e\U0001f600"""
     relay = Relay(daemon.client(), name=name)
     relay.welcome()
-    assert rows(daemon, "SELECT name FROM runs") == [(name,)]
+    assert daemon.rows("SELECT name FROM runs") == [(name,)]
 
 
 def test_the_run_secret_is_in_no_file(daemon):
@@ -235,5 +226,5 @@ def test_an_ended_run_says_how(daemon):
     relay.welcome()
     relay.send_step(0, end=("crashed", "signal"))
     relay.wait_ack(1)
-    wait_for(lambda: rows(daemon, "SELECT state, end_reason FROM runs_v1")
+    wait_for(lambda: daemon.rows("SELECT state, end_reason FROM runs_v1")
              == [("crashed", "signal")])

@@ -6,6 +6,7 @@ import pathlib
 import queue
 import secrets
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -71,19 +72,21 @@ class Client:
 
 
 class Relay:
-    """One stream, as invact-relay opens it."""
+    """One stream, as invact-relay opens it. With connect=False it only makes
+    messages."""
 
     def __init__(self, client, run_id=None, secret=None, major=1, timeout=60,
-                 **run):
+                 connect=True, **run):
         self.client = client
         self.id = run_id or secrets.token_hex(8)
         self.secret = secret or secrets.token_bytes(16)
         self.seq = 0
         self.acked = 0
         self.out = queue.Queue()
-        stub = client.stub("IngestService", "Stream", "stream_stream")
-        self.replies = stub(iter(self.out.get, None), timeout=timeout,
-                            metadata=client.metadata)
+        if connect:
+            stub = client.stub("IngestService", "Stream", "stream_stream")
+            self.replies = stub(iter(self.out.get, None), timeout=timeout,
+                                metadata=client.metadata)
         request = client.message("StreamRequest")()
         hello = request.hello
         hello.protocol_major = major
@@ -188,6 +191,7 @@ class Daemon:
         self.folder = pathlib.Path(folder)
         self.state = self.folder / "state"
         self.socket = self.folder / "d.sock"
+        self.spool = self.folder / "spool"
         self.args = args
         self.process = None
         self.clients = []
@@ -201,7 +205,7 @@ class Daemon:
     def spawn(self, *args):
         return subprocess.Popen(
             [BIN / "invactd", "--state-dir", self.state, "--socket",
-             self.socket, *self.args, *args],
+             self.socket, "--spool-dir", self.spool, *self.args, *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True)
 
@@ -231,6 +235,16 @@ class Daemon:
         client = Client(target or f"unix:{self.socket}", **kwargs)
         self.clients.append(client)
         return client
+
+    def rows(self, sql, *values):
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+        try:
+            return connection.execute(sql, values).fetchall()
+        finally:
+            connection.close()
+
+    def log(self):
+        return (self.state / "invactd.log").read_text()
 
     def kill(self):
         self.process.kill()

@@ -23,6 +23,10 @@ namespace {
 constexpr int kMaxMessageBytes = static_cast<int>(kMaxBatchBytes) + 1024;
 constexpr int kMaxThreads = 48;
 constexpr size_t kMaxBufferedBytes = 192 << 20;
+// What a stream may send before it is read. Left to itself gRPC widens this
+// with the speed of the link, and 64 busy streams then break the limit above,
+// which resets them.
+constexpr int kAheadBytes = 256 << 10;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -67,6 +71,9 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                             kAheadBytes);
 
   const std::string unix_address = "unix:" + options.socket;
   builder.AddListeningPort(unix_address, grpc::InsecureServerCredentials());

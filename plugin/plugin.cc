@@ -13,6 +13,7 @@
 #include "plugin/config.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
+#include "plugin/observe/graph_task.h"
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/saved_variables.h"
 #include "plugin/observe/user_scope.h"
@@ -67,7 +68,8 @@ int Start(const invact_start& start) {
   ConfigureLog(config, complaints, start.write_line);
   if (config.disabled || config.policy == Policy::kNone) return 1;
   std::string error;
-  if (!ObserveSavedVariables(start.python != 0, &error)) {
+  if (!ObserveBackwards(start.python != 0, &error) ||
+      !ObserveSavedVariables(start.python != 0, &error)) {
     return Failed(start, error);
   }
   pthread_atfork(nullptr, nullptr, InForkedChild);

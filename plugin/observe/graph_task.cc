@@ -1,30 +1,57 @@
 #include "plugin/observe/graph_task.h"
 
+#include <dlfcn.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/graph_task.h>
 
-#include <atomic>
-#include <memory>
-
-#include "plugin/log.h"
+#include "plugin/guard.h"
+#include "plugin/observe/import_slot.h"
+#include "plugin/observe/recorder.h"
 
 namespace invact {
 
 namespace {
 
-// Dies with the graph task's list of final callbacks, which runs only when the
-// task completes: so a task that an exception ended is noticed as well.
-struct EndToken {
-  explicit EndToken(void (*end)(bool)) : end(end) {}
-  EndToken(const EndToken&) = delete;
-  EndToken& operator=(const EndToken&) = delete;
-  ~EndToken() { Fire(false); }
-  void Fire(bool complete) {
-    if (!fired.exchange(true)) end(complete);
-  }
-  void (*end)(bool);
-  std::atomic<bool> fired{false};
+using torch::autograd::edge_list;
+using torch::autograd::Engine;
+using torch::autograd::variable_list;
+
+constexpr char kExecute[] =
+    "_ZN5torch8autograd6Engine7executeERKSt6vectorINS0_4EdgeESaIS3_EERKS2_IN2at"
+    "6TensorESaIS9_EEbbbS7_";
+
+using Execute = variable_list (*)(Engine*, const edge_list&,
+                                  const variable_list&, bool, bool, bool,
+                                  const edge_list&);
+Execute g_execute;
+
+// An exception of the job's passes through: the step is then not complete.
+class BackwardScope {
+ public:
+  BackwardScope() { Recorder::Get().EnterBackward(); }
+  ~BackwardScope() { Recorder::Get().LeaveBackward(complete_); }
+  BackwardScope(const BackwardScope&) = delete;
+  BackwardScope& operator=(const BackwardScope&) = delete;
+  void Complete() { complete_ = true; }
+
+ private:
+  bool complete_ = false;
 };
+
+variable_list ExecuteBackward(Engine* engine, const edge_list& roots,
+                              const variable_list& inputs, bool keep_graph,
+                              bool create_graph, bool accumulate_grad,
+                              const edge_list& outputs) {
+  if (!Active() || InGraphTask()) {
+    return g_execute(engine, roots, inputs, keep_graph, create_graph,
+                     accumulate_grad, outputs);
+  }
+  BackwardScope scope;
+  variable_list gradients = g_execute(engine, roots, inputs, keep_graph,
+                                      create_graph, accumulate_grad, outputs);
+  scope.Complete();
+  return gradients;
+}
 
 }  // namespace
 
@@ -32,15 +59,19 @@ bool InGraphTask() noexcept {
   return torch::autograd::get_current_graph_task_id() != -1;
 }
 
-void NotifyAtEndOfGraphTask(void (*end)(bool complete)) noexcept {
-  auto token = std::make_shared<EndToken>(end);
-  try {
-    torch::autograd::Engine::get_default_engine().queue_callback(
-        [token] { token->Fire(true); });
-  } catch (const std::exception& error) {
-    // The step then ends here, unfinished: its totals are fixed already.
-    SayTrouble("backward-end", error.what());
+bool ObserveBackwards(bool python, std::string* error) noexcept {
+  void* torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
+  g_execute = torch == nullptr
+                  ? nullptr
+                  : reinterpret_cast<Execute>(dlsym(torch, kExecute));
+  ImportPatch patch[] = {{kExecute, reinterpret_cast<void*>(ExecuteBackward)}};
+  if (g_execute == nullptr ||
+      !PatchImports(python ? "libtorch_python.so" : "libtorch_cpu.so", patch) ||
+      patch[0].slots == 0) {
+    *error = "this build of torch hides torch::autograd::Engine::execute";
+    return false;
   }
+  return true;
 }
 
 }  // namespace invact

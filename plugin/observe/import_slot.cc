@@ -16,9 +16,11 @@ namespace {
 #if defined(__x86_64__)
 constexpr uint32_t kJumpSlot = R_X86_64_JUMP_SLOT;
 constexpr uint32_t kGlobalData = R_X86_64_GLOB_DAT;
+constexpr uint32_t kAbsolute = R_X86_64_64;
 #elif defined(__aarch64__)
 constexpr uint32_t kJumpSlot = R_AARCH64_JUMP_SLOT;
 constexpr uint32_t kGlobalData = R_AARCH64_GLOB_DAT;
+constexpr uint32_t kAbsolute = R_AARCH64_ABS64;
 #else
 #error "relocation numbers of this machine are not known here"
 #endif
@@ -109,7 +111,9 @@ int Visit(dl_phdr_info* info, size_t, void* data) {
   auto patch_all = [&](const ElfW(Rela) * relocations, size_t count) {
     for (size_t i = 0; i < count; ++i) {
       const uint32_t type = ELF64_R_TYPE(relocations[i].r_info);
-      if (type != kJumpSlot && type != kGlobalData) continue;
+      if (type != kJumpSlot && type != kGlobalData && type != kAbsolute) {
+        continue;
+      }
       const char* symbol =
           tables.strings +
           tables.symbols[ELF64_R_SYM(relocations[i].r_info)].st_name;
@@ -125,7 +129,8 @@ int Visit(dl_phdr_info* info, size_t, void* data) {
   if (tables.plt != nullptr) patch_all(tables.plt, tables.plt_count);
   bool missing = false;
   for (const ImportPatch& patch : search->patches) missing |= patch.slots == 0;
-  // Only builds without lazy binding slots keep them among the data.
+  // Among the data are tables of virtual functions, and everything in a build
+  // without slots for lazy binding.
   if (missing && tables.data != nullptr) {
     patch_all(tables.data, tables.data_count);
   }

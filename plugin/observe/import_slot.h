@@ -1,5 +1,6 @@
 // Redirects a mapped library's own calls to an imported function: writes the
-// address of ours into the library's relocation slots for that symbol.
+// address of ours into the library's relocation slots for that symbol, those
+// in tables of virtual functions included where there are no others.
 //
 // Torch's libraries call their exported functions through such slots, also
 // inside one library, so a call can be taken over without a symbol of ours

@@ -171,7 +171,6 @@ void Recorder::Drop(const SaveTicket& ticket) noexcept {
       g_guest_mode.load(std::memory_order_relaxed) != GuestMode::kRunning) {
     return;
   }
-  BackwardActivity();
   std::lock_guard lock(mutex_);
   UnclaimLocked(ticket, Claim::kBoth);
 }
@@ -236,7 +235,6 @@ void Recorder::DropSubstitution(SubstitutionTicket* ticket) noexcept {
       g_guest_mode.load(std::memory_order_relaxed) != GuestMode::kRunning) {
     return;
   }
-  BackwardActivity();
   std::lock_guard lock(mutex_);
   UnclaimLocked(ticket->x, Claim::kAsked);
   UnclaimLocked(ticket->y, Claim::kHeld);
@@ -288,7 +286,8 @@ void Recorder::Unpacked(uint32_t site) noexcept {
       g_guest_mode.load(std::memory_order_relaxed) != GuestMode::kRunning) {
     return;
   }
-  BackwardActivity();
+  // A second backward over a kept graph: a step of its own that saved nothing.
+  if (steps_.phase() != Phase::kBackward && InGraphTask()) BeginBackward();
   if (sites_.OpKnown(site)) return;
   const auto node = torch::autograd::get_current_node();
   if (node == nullptr) return;  // read outside a backward
@@ -297,15 +296,28 @@ void Recorder::Unpacked(uint32_t site) noexcept {
   sites_.SetOp(site, op);
 }
 
-void Recorder::BackwardActivity() noexcept {
-  if (steps_.phase() == Phase::kBackward || !InGraphTask()) return;
+void Recorder::EnterBackward() noexcept {
+  backwards_.fetch_add(1);
+  if (g_guest_mode.load(std::memory_order_acquire) == GuestMode::kRunning &&
+      steps_.phase() == Phase::kForward) {
+    BeginBackward();
+  }
+}
+
+void Recorder::LeaveBackward(bool complete) noexcept {
+  if (!complete) failed_backward_.store(true);
+  if (backwards_.fetch_sub(1) == 1) {
+    EndBackward(!failed_backward_.exchange(false));
+  }
+}
+
+void Recorder::BeginBackward() noexcept {
+  if (backwards_.load() == 0) return;  // nobody would tell of its end
   const AllocatorBytes allocator = ReadAllocator();
   const int64_t now = MonotonicNs();
   {
     std::lock_guard lock(mutex_);
     if (steps_.phase() == Phase::kBackward) return;  // another thread was first
-    // A second backward over a kept graph: a step of its own that saved
-    // nothing.
     if (steps_.phase() == Phase::kDone) BeginStepLocked(now, allocator);
     steps_.BackwardBegins(now, *ledger_);
     StepTotalsPod& totals = steps_.totals();
@@ -320,12 +332,11 @@ void Recorder::BackwardActivity() noexcept {
     }
   }
   MarkDevice(StepMark::kBackward);
-  NotifyAtEndOfGraphTask(
-      [](bool complete) { Recorder::Get().EndBackward(complete); });
 }
 
 void Recorder::EndBackward(bool complete) noexcept {
-  if (g_guest_mode.load(std::memory_order_relaxed) != GuestMode::kRunning) {
+  if (g_guest_mode.load(std::memory_order_acquire) != GuestMode::kRunning ||
+      steps_.phase() != Phase::kBackward) {
     return;
   }
   MarkDevice(StepMark::kEnd);

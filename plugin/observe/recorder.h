@@ -94,10 +94,13 @@ class Recorder {
   void DeclineFromNowOn(uint32_t site, Reason reason) noexcept;
 
   // A saved tensor of this site is being read. Resolves the site's op on the
-  // first call inside a backward, and notices the start of a backward.
+  // first call inside a backward.
   void Unpacked(uint32_t site) noexcept;
-  // The calling thread works for a graph task: a backward has begun.
-  void BackwardActivity() noexcept;
+
+  // An outermost backward begins, ends on this thread. Backwards of several
+  // threads may overlap: the step ends with the last of them.
+  void EnterBackward() noexcept;
+  void LeaveBackward(bool complete) noexcept;
 
   uint32_t InternScope(std::string_view name, bool block) noexcept;
   void OutermostCall() noexcept;
@@ -114,10 +117,9 @@ class Recorder {
   void TotalsForTest(int64_t out[8]) noexcept;
 
  private:
-  friend struct BackwardToken;
-
   Recorder() = default;
   bool Start() noexcept;  // first save: shared memory, relay, first line
+  void BeginBackward() noexcept;
   void EndBackward(bool complete) noexcept;
   void BeginStepLocked(int64_t now_ns, const AllocatorBytes& before);
   void FillTable(SiteTable* table, const StepTotalsPod& totals);
@@ -149,6 +151,8 @@ class Recorder {
   uint32_t instant_slot_ = 0;  // of shared_->last, filled at the instant
   int64_t max_baseline_ = -1;
   uint64_t next_id_ = 1;
+  std::atomic<int> backwards_{0};  // outermost ones under way
+  std::atomic<bool> failed_backward_{false};
   std::atomic<bool> finished_{false};
 };
 

@@ -31,6 +31,7 @@ void StepTracker::Begin(int64_t begin_ns) {
   const int64_t next = totals_.index + 1;
   totals_ = Empty();
   totals_.index = next;
+  index_.store(next, std::memory_order_relaxed);
   totals_.begin_ns = begin_ns;
   totals_.phase = static_cast<uint32_t>(Phase::kForward);
   phase_.store(Phase::kForward, std::memory_order_release);

@@ -4,7 +4,7 @@
 //
 //   kDone --save--> kForward --backward begins--> kBackward --ends--> kDone
 //
-// Threads: externally locked; phase() and outer_task may be read without it.
+// Threads: externally locked; phase() and index() may be read without it.
 #ifndef INVACT_PLUGIN_OBSERVE_STEP_TRACKER_H_
 #define INVACT_PLUGIN_OBSERVE_STEP_TRACKER_H_
 
@@ -20,7 +20,7 @@ class StepTracker {
  public:
   Phase phase() const { return phase_.load(std::memory_order_acquire); }
   // Index of the step under way, or of the last one when there is none.
-  int64_t index() const { return totals_.index; }
+  int64_t index() const { return index_.load(std::memory_order_relaxed); }
   StepTotalsPod& totals() { return totals_; }
   int64_t completed() const { return completed_; }
 
@@ -36,6 +36,7 @@ class StepTracker {
 
  private:
   std::atomic<Phase> phase_{Phase::kDone};
+  std::atomic<int64_t> index_{-1};
   StepTotalsPod totals_ = Empty();
   int64_t completed_ = 0;
 

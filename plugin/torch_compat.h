@@ -28,6 +28,15 @@ auto MakeNode(Args&&... args) {
 #endif
 }
 
+// SavedVariable::unpack(NodePtr).
+inline constexpr char kUnpackSymbol[] =
+#if INVACT_TORCH_AT_LEAST(2, 15)
+    "_ZNK5torch8autograd13SavedVariable6unpackEN3c1013intrusive_ptrINS0_4NodeE"
+    "NS2_6detail34intrusive_target_default_null_typeIS4_EEEE";
+#else
+    "_ZNK5torch8autograd13SavedVariable6unpackESt10shared_ptrINS0_4NodeEE";
+#endif
+
 }  // namespace invact
 
 #endif  // INVACT_PLUGIN_TORCH_COMPAT_H_

@@ -37,7 +37,7 @@ at::Tensor SavedHook::TakeBack() {
   Recorder::Get().Drop(ticket_);
   ticket_ = {};
   // Hooks of the job get what torch gives them: no history.
-  return tensor_.is_leaf() ? std::move(tensor_) : tensor_.detach();
+  return without_history_ ? std::move(tensor_) : tensor_.detach();
 }
 
 }  // namespace invact

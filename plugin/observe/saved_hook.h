@@ -33,6 +33,9 @@ class SavedHook final : public torch::autograd::SavedVariableHooks {
     return std::nullopt;
   }
 
+  // The variable itself is kept, as torch keeps what its node did not make.
+  bool KeepsVariable() const { return !without_history_; }
+
   // Gives the tensor up to torch, as torch would have saved it.
   at::Tensor TakeBack();
 

@@ -4,7 +4,9 @@
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/csrc/autograd/saved_variable_hooks.h>
 
+#include <algorithm>
 #include <memory>
+#include <typeinfo>
 #include <utility>
 
 #include "plugin/guard.h"
@@ -12,6 +14,7 @@
 #include "plugin/observe/private_member.h"
 #include "plugin/observe/saved_hook.h"
 #include "plugin/observe/tensor_facts.h"
+#include "plugin/torch_compat.h"
 
 namespace invact {
 
@@ -40,9 +43,12 @@ constexpr char kRegisterHooks[] =
 using Constructor = void (*)(SavedVariable*, const at::Tensor&, bool, bool);
 using DefaultHooks = HooksPtr (*)();
 using RegisterHooks = void (*)(SavedVariable*, HooksPtr&&);
+// Returned like the member's result, through a hidden pointer.
+using Unpack = at::Tensor (*)(const SavedVariable*, NodePtr);
 Constructor g_constructor;
 DefaultHooks g_default_hooks;
 RegisterHooks g_register_hooks;
+Unpack g_unpack;
 
 // The save that this thread's constructor call is making.
 struct Saving {
@@ -82,11 +88,27 @@ HooksPtr GetDefaultHooks() {
                                      reason);
 }
 
+SavedHook* OurHook(const SavedVariable* saved) {
+  const HooksPtr& hooks = saved->*Get(HooksMember());
+  // One class, never derived from: no need to search its bases.
+  return hooks != nullptr && typeid(*hooks) == typeid(SavedHook)
+             ? static_cast<SavedHook*>(hooks.get())
+             : nullptr;
+}
+
+// With hooks torch would hand out a copy of the variable; without, it hands out
+// the variable itself, and so do we where we keep it.
+at::Tensor UnpackSavedVariable(const SavedVariable* self, NodePtr saved_for) {
+  SavedHook* ours = OurHook(self);
+  if (ours != nullptr && ours->KeepsVariable()) return ours->call_unpack_hook();
+  return g_unpack(self, std::move(saved_for));
+}
+
 // Torch allows one pair of hooks. Ours steps back for the job's: the tensor is
 // handed back first, as torch would have saved it.
 void RegisterSavedVariableHooks(SavedVariable* self, HooksPtr&& hooks) {
   HooksPtr& current = self->*Get(HooksMember());
-  if (auto* ours = dynamic_cast<SavedHook*>(current.get()); ours != nullptr) {
+  if (SavedHook* ours = OurHook(self); ours != nullptr) {
     at::Tensor& data = self->*Get(DataMember());
     data = ours->TakeBack();
     current.reset();
@@ -115,23 +137,28 @@ bool ObserveSavedVariables(bool python, std::string* error) noexcept {
   g_default_hooks = reinterpret_cast<DefaultHooks>(dlsym(torch, kDefaultHooks));
   g_register_hooks =
       reinterpret_cast<RegisterHooks>(dlsym(torch, kRegisterHooks));
+  g_unpack = reinterpret_cast<Unpack>(dlsym(torch, kUnpackSymbol));
   if (g_constructor == nullptr || g_default_hooks == nullptr ||
-      g_register_hooks == nullptr) {
+      g_register_hooks == nullptr || g_unpack == nullptr) {
     *error = "this torch has no torch::autograd::SavedVariable as known here";
     return false;
   }
   ImportPatch core[] = {
       {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},
-      {kDefaultHooks, reinterpret_cast<void*>(GetDefaultHooks)}};
+      {kDefaultHooks, reinterpret_cast<void*>(GetDefaultHooks)},
+      {kUnpackSymbol, reinterpret_cast<void*>(UnpackSavedVariable)}};
   ImportPatch in_python[] = {
       {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},
-      {kRegisterHooks, reinterpret_cast<void*>(RegisterSavedVariableHooks)}};
-  // The constructor last: until the hooks are ours it must not be seen.
-  const bool patched =
-      PatchImports("libtorch_cpu.so", core) && core[0].slots > 0 &&
-      core[1].slots > 0 &&
-      (!python || (PatchImports("libtorch_python.so", in_python) &&
-                   in_python[0].slots > 0 && in_python[1].slots > 0));
+      {kRegisterHooks, reinterpret_cast<void*>(RegisterSavedVariableHooks)},
+      {kUnpackSymbol, reinterpret_cast<void*>(UnpackSavedVariable)}};
+  const auto all = [](const char* library, std::span<ImportPatch> patches) {
+    return PatchImports(library, patches) &&
+           std::all_of(
+               patches.begin(), patches.end(),
+               [](const ImportPatch& patch) { return patch.slots > 0; });
+  };
+  const bool patched = all("libtorch_cpu.so", core) &&
+                       (!python || all("libtorch_python.so", in_python));
   if (!patched) {
     *error =
         "this build of torch binds its own functions at link time, so nothing "

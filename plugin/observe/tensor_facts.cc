@@ -9,6 +9,7 @@
 #include <typeinfo>
 
 #include "plugin/observe/scope_stack.h"
+#include "plugin/python/tensor_object.h"
 
 namespace invact {
 
@@ -30,15 +31,17 @@ const c10::DispatchKeySet& StrangeKeys() {
   return keys;
 }
 
-bool IsParameter(const at::Tensor& tensor) {
-  if (tensor.is_leaf()) {
-    if (tensor.requires_grad()) return true;
-  } else if (tensor.is_view()) {
-    // linear saves weight.t(): a view, not a leaf.
-    const at::TensorBase& base = tensor._base();
-    return base.defined() && base.is_leaf() && base.requires_grad();
-  }
-  return false;
+bool IsParameter(const at::TensorBase& tensor) {
+  if (!tensor.is_leaf() || !tensor.requires_grad()) return false;
+  return IsParameterObject(*tensor.unsafeGetTensorImpl()) ||
+         IsPersistentStorage(tensor.storage().unsafeGetStorageImpl());
+}
+
+// A view of a parameter is as much there as the parameter: linear saves
+// weight.t().
+bool IsParameterOrView(const at::Tensor& tensor) {
+  if (tensor.is_leaf() || !tensor.is_view()) return IsParameter(tensor);
+  return IsParameter(tensor._base());
 }
 
 // autocast's cast of a parameter: its history is one conversion of a leaf.
@@ -82,7 +85,7 @@ bool PlainTensor(const at::Tensor& tensor) noexcept {
 bool Countable(const at::Tensor& tensor) noexcept {
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) return false;
   if (!PlainTensor(tensor) || !PlainDispatch()) return false;
-  if (IsParameter(tensor)) return false;
+  if (IsParameterOrView(tensor)) return false;
   // A frozen weight or a buffer looks like a batch: ask the modules.
   const bool outside_graph = tensor.is_leaf() && !tensor.requires_grad();
   return !outside_graph ||
@@ -130,7 +133,7 @@ SavedFacts FactsOf(const at::Tensor& tensor, bool is_output) noexcept {
   facts.device = tensor.is_cuda() ? tensor.get_device() : -1;
   if (is_output) {
     facts.category = Category::kActivation;
-  } else if (tensor.is_leaf() && !tensor.requires_grad()) {
+  } else if (tensor.is_leaf()) {
     facts.category = Category::kInput;
   } else if (IsCastOfParameter(tensor)) {
     facts.category = Category::kWeightCopy;

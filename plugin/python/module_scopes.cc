@@ -156,6 +156,7 @@ bool InstallModuleScopes() noexcept {
   } else {
     *slot = CallImpl;
   }
+  LearnParameterClass();
   function.Release();  // for ever: it points at us
   g_installed = true;
   return true;

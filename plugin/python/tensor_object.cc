@@ -3,6 +3,7 @@
 #include <c10/core/TensorImpl.h>
 #include <dlfcn.h>
 
+#include <atomic>
 #include <exception>
 
 namespace invact {
@@ -14,6 +15,7 @@ namespace {
 constexpr int kOffsets[] = {16, 24, 32};
 constexpr int kUnchecked = -1, kByAttribute = 0;
 int g_offset = kUnchecked;
+std::atomic<PyObject*> g_parameter{nullptr};
 
 c10::TensorImpl* PointerAt(PyObject* tensor, int offset) {
   return *reinterpret_cast<c10::TensorImpl**>(reinterpret_cast<char*>(tensor) +
@@ -87,6 +89,20 @@ const void* StorageAddress(PyObject* tensor) noexcept {
   } catch (const std::exception&) {
     return nullptr;  // a tensor that refuses to show a storage has none
   }
+}
+
+bool IsParameterObject(const c10::TensorImpl& tensor) noexcept {
+  PyObject* parameter = g_parameter.load(std::memory_order_acquire);
+  if (parameter == nullptr) return true;
+  PyObject* object = tensor.pyobj_slot()->load_pyobj();
+  return object != nullptr && IsInstance(object, parameter);
+}
+
+void LearnParameterClass() noexcept {
+  PyObject* module = ImportedModule("torch.nn.parameter");
+  Ref type = module ? Attribute(module, "Parameter") : Ref();
+  // For ever: tensors may be asked about until the process is gone.
+  if (type) g_parameter.store(type.Release(), std::memory_order_release);
 }
 
 int64_t TensorBytes(PyObject* tensor) noexcept {

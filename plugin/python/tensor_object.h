@@ -13,12 +13,23 @@
 
 #include "plugin/python/python_api.h"
 
+namespace c10 {
+struct TensorImpl;
+}
+
 namespace invact {
 
 bool IsTensorObject(PyObject* object) noexcept;
 
 // Address of the StorageImpl.
 const void* StorageAddress(PyObject* tensor) noexcept;
+
+// Whether the tensor is a torch.nn.Parameter to Python. Without the GIL: reads
+// the class of an object that lives as long as the tensor. True as well where
+// nothing is known of Parameter (LearnParameterClass), as in C++ jobs.
+bool IsParameterObject(const c10::TensorImpl& tensor) noexcept;
+// Once torch.nn was imported, with the GIL.
+void LearnParameterClass() noexcept;
 
 // numel * itemsize.
 int64_t TensorBytes(PyObject* tensor) noexcept;

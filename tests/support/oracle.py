@@ -12,13 +12,22 @@ saved at that moment.
     loss.backward()
 
 Parameters and buffers are named by the modules given; tensors on their
-storages don't count. Regions with the job's own hooks (checkpointing) are
+storages don't count, nor do parameters elsewhere and views of them. Regions with the job's own hooks (checkpointing) are
 seen by the job's hooks and not here.
 """
 
 import weakref
 
 import torch
+
+
+def _is_parameter(tensor):
+    whole = tensor if tensor._base is None else tensor._base
+    return isinstance(whole, torch.nn.Parameter)
+
+
+def _has_no_storage(tensor):
+    return tensor.layout != torch.strided or tensor.is_quantized
 
 
 class _Payload:
@@ -41,6 +50,11 @@ class Oracle:
     def __exit__(self, *error):
         self._hooks.__exit__(*error)
 
+    def watch(self, *modules):
+        """Names more modules whose parameters and buffers don't count."""
+        self._modules = (*self._modules, *(
+            m for m in modules if m not in self._modules))
+
     def bytes(self):
         """Bytes of the unique storages held by the tensors saved now."""
         return sum(dict(self._alive.values()).values())
@@ -59,9 +73,10 @@ class Oracle:
         payload = _Payload()
         # Without history: an output would hold its own node, a cycle.
         payload.tensor = tensor.detach()
+        if _is_parameter(tensor) or _has_no_storage(tensor):
+            return payload
         storage = tensor.untyped_storage()
-        leaf_parameter = tensor.is_leaf and tensor.requires_grad
-        if not leaf_parameter and not self._persistent(storage._cdata):
+        if not self._persistent(storage._cdata):
             key = id(payload)
             # The payload's tensor keeps the storage, so its identity can't be
             # given to another one while the entry stands.

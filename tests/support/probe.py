@@ -1,0 +1,152 @@
+"""Runs many cases in one job and writes down what each step saved.
+
+    from probe import case, main
+
+    @case
+    def mlp(probe):
+        model, batch = ..., ...
+        probe.step(lambda: model(batch).sum(), model)
+
+    if __name__ == "__main__":
+        main()
+
+The same file runs in a plain process, where the oracle counts, and in an
+attached one, where the plugin's own totals are read after each backward; the
+last line of its output is {case: {"steps": [...], "notes": ..., ...}}. A test
+compares the two. A case that raises is recorded with its traceback.
+"""
+
+import collections
+import ctypes
+import gc
+import json
+import sys
+import traceback
+
+import torch
+
+from oracle import Oracle
+
+_CASES = {}
+Totals = collections.namedtuple(
+    "Totals", "baseline held side eliminated step live_baseline live_held "
+    "storages")
+
+
+def case(function):
+    _CASES[function.__name__] = function
+    return function
+
+
+def names():
+    """Of the cases defined so far, in their order."""
+    return list(_CASES)
+
+
+def _plugin():
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        paths = {line.split()[-1] for line in maps if "libinvact-torch" in line}
+    return ctypes.CDLL(paths.pop()) if paths else None
+
+
+class Probe:
+    def __init__(self):
+        self._plugin = _plugin()
+        self.oracle = None
+        self.steps = []
+        self.notes = {}
+
+    @property
+    def attached(self):
+        return self._plugin is not None
+
+    def begin(self):
+        self.steps, self.notes = [], {}
+        self.oracle = None if self.attached else Oracle()
+
+    def totals(self):
+        out = (ctypes.c_int64 * 8)()
+        self._plugin.invact_totals_for_test(out)
+        return Totals(*out)
+
+    def set_policy(self, policy):
+        if self.attached:
+            self._plugin.invact_set_policy_for_test(policy.encode())
+
+    def forward(self, function, *modules):
+        """Part of a step's forward; what it saves stays counted."""
+        if self.attached:
+            return function()
+        self.oracle.watch(*modules)
+        with self.oracle:
+            return function()
+
+    def instant(self, backward):
+        """Writes down what is saved now, then runs the backward."""
+        if not self.attached:
+            self.steps.append({"baseline": self.oracle.bytes()})
+            backward()
+            return
+        before = self.totals()
+        try:
+            backward()
+        finally:
+            after = self.totals()._asdict()
+            after["live_before"] = before.live_baseline
+            after["live_held_before"] = before.live_held
+            self.steps.append(after)
+
+    def step(self, forward, *modules, backward=None):
+        loss = self.forward(forward, *modules)
+        self.instant(lambda: loss.backward() if backward is None
+                     else backward(loss))
+        return loss.detach()
+
+    def note(self, **values):
+        """Something both kinds of process must agree on."""
+        self.notes.update(values)
+
+    def end(self):
+        gc.collect()
+        alive = self.totals().live_baseline if self.attached \
+            else self.oracle.bytes()
+        held = self.totals().live_held if self.attached else alive
+        return {"steps": self.steps, "notes": self.notes, "alive": alive,
+                "alive_held": held}
+
+
+def main():
+    chosen = sys.argv[1:] or list(_CASES)
+    probe = Probe()
+    results = {}
+    for name in chosen:
+        torch.manual_seed(0)
+        probe.begin()
+        error = None
+        try:
+            _CASES[name](probe)
+        except Exception:  # the test shows it
+            error = traceback.format_exc()
+        results[name] = {**probe.end(), "error": error}
+    print(json.dumps(results))
+
+
+def cases_of(result):
+    """What a job that ended with main() wrote down."""
+    return json.loads(result.check().stdout.splitlines()[-1])
+
+
+def gradients(*modules):
+    """One number a parameter that any changed bit changes."""
+    return [float(parameter.grad.double().abs().sum())
+            for module in modules for parameter in module.parameters()
+            if parameter.grad is not None]
+
+
+def loss_text(function):
+    """The type and first line of the error that function raises."""
+    try:
+        function()
+    except Exception as error:  # its text is what is compared
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return None

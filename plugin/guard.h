@@ -18,6 +18,9 @@ enum class GuestMode : int { kOff, kReady, kRunning };
 
 inline std::atomic<GuestMode> g_guest_mode{GuestMode::kOff};
 
+// Set for good in a forked child, which may be kOff for other reasons, too.
+inline std::atomic<bool> g_forked_child{false};
+
 inline bool Active() noexcept {
   return g_guest_mode.load(std::memory_order_relaxed) != GuestMode::kOff;
 }

@@ -30,7 +30,10 @@ namespace invact {
 namespace {
 
 // Other processes' business: a forked child must not touch the shared memory.
-void InForkedChild() { g_guest_mode.store(GuestMode::kOff); }
+void InForkedChild() {
+  g_forked_child.store(true);
+  g_guest_mode.store(GuestMode::kOff);
+}
 
 bool TorchHasCuda() {
   return dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD) != nullptr;

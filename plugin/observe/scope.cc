@@ -21,7 +21,7 @@ struct PersistentStorages {
   std::mutex mutex;
   std::unordered_map<const void*, std::vector<const void*>> by_owner;
   std::unordered_map<const void*, int> owners_of;
-  std::atomic<bool> stale{false};
+  std::atomic<uint32_t> unowned{0};
 };
 
 PersistentStorages& Persistent() {
@@ -44,6 +44,10 @@ uint32_t InternScope(std::string_view name, bool block) noexcept {
 }
 
 bool ScopesWanted() noexcept { return Active(); }
+
+bool OwnProcess() noexcept {
+  return !g_forked_child.load(std::memory_order_relaxed);
+}
 
 void PushScope(uint32_t scope, int64_t input_bytes) noexcept {
   ScopeStack& stack = t_scopes;
@@ -94,12 +98,12 @@ bool IsPersistentStorage(const void* storage) noexcept {
   PersistentStorages& persistent = Persistent();
   std::lock_guard lock(persistent.mutex);
   if (persistent.owners_of.contains(storage)) return true;
-  persistent.stale.store(true, std::memory_order_relaxed);
+  persistent.unowned.fetch_add(1, std::memory_order_relaxed);
   return false;
 }
 
-bool TakePersistentStale() noexcept {
-  return Persistent().stale.exchange(false, std::memory_order_relaxed);
+uint32_t TakeUnownedSaves() noexcept {
+  return Persistent().unowned.exchange(0, std::memory_order_relaxed);
 }
 
 }  // namespace invact

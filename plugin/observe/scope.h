@@ -31,6 +31,10 @@ uint32_t InternScope(std::string_view name, bool block) noexcept;
 // False in a forked child and after the feature was switched off.
 bool ScopesWanted() noexcept;
 
+// Whether this process may touch the plugin's tables: false in a forked child,
+// whose copies of the locks belong to threads that it does not have.
+bool OwnProcess() noexcept;
+
 // `input_bytes`: bytes of the call's first tensor argument, for blocks; else 0.
 void PushScope(uint32_t scope, int64_t input_bytes = 0) noexcept;
 void PopScope() noexcept;
@@ -45,10 +49,10 @@ size_t ScopeDepth() noexcept;
 void SetPersistentStorages(const void* owner,
                            std::span<const void* const> storages) noexcept;
 
-// True when a tensor without grad_fn and without requires_grad was saved that
-// no owner named: the outermost module's parameters should be read again at
-// its next call. Reading clears it.
-bool TakePersistentStale() noexcept;
+// How often a tensor without grad_fn and without requires_grad was saved that
+// no owner named: batches, or parameters and buffers that are new. Reading
+// starts anew.
+uint32_t TakeUnownedSaves() noexcept;
 
 }  // namespace invact
 

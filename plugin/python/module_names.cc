@@ -15,9 +15,13 @@ namespace {
 // nothing the tree is taken as it is.
 constexpr int kFutileWalks = 8;
 
+// Calls of outermost modules between two readings of all parameters.
+constexpr uint32_t kLongestPatience = 64;
+
 PyObject* OnModuleDeath(PyObject* address, PyObject*) {
-  // A forked child must not take the locks of its parent.
-  if (ScopesWanted()) {
+  // A forked child must not take the locks of its parent. Anybody else forgets,
+  // also while nothing is observed: the address will be used again.
+  if (OwnProcess()) {
     ModuleNames::Get().Forget(
         static_cast<PyObject*>(g_python.PyLong_AsVoidPtr(address)));
   }
@@ -126,8 +130,22 @@ std::vector<const void*> ModuleNames::StoragesOf(
   return storages;
 }
 
+// Reading all parameters takes as long as several module calls, and a batch is
+// met in every step: so they are read when the number of such tensors differs
+// from the last time, else ever more rarely while nothing new is found.
+bool ModuleNames::StoragesMayHaveChanged() {
+  const uint32_t unowned = TakeUnownedSaves();
+  if (unowned == 0) return false;
+  if (unowned == unowned_before_ && ++calls_since_reading_ < patience_) {
+    return false;
+  }
+  unowned_before_ = unowned;
+  calls_since_reading_ = 0;
+  return true;
+}
+
 ModuleName ModuleNames::Outermost(PyObject* module) {
-  if (TakePersistentStale()) RefreshStorages();
+  if (StoragesMayHaveChanged()) RefreshStorages();
   if (!UseName(module, last_root_)) {
     const auto it = modules_.find(module);
     if (it == modules_.end() || it->second.name.root == 0) {
@@ -272,6 +290,7 @@ std::string ModuleNames::FreePrefix(PyObject* module,
 }
 
 void ModuleNames::RefreshStorages() {
+  patience_ = std::min(2 * patience_, kLongestPatience);
   std::vector<uint32_t> ids;
   for (const auto& [id, root] : roots_) ids.push_back(id);
   for (const uint32_t id : ids) {
@@ -285,6 +304,7 @@ void ModuleNames::RefreshStorages() {
     if (it == roots_.end() || it->second.storages == storages) continue;
     SetPersistentStorages(it->second.object, storages);
     it->second.storages = std::move(storages);
+    patience_ = 1;
   }
 }
 

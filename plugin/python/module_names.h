@@ -79,6 +79,7 @@ class ModuleNames {
   void SetName(PyObject* module, const ModuleName& name);
   bool UseName(PyObject* module, uint32_t root);
   std::string FreePrefix(PyObject* module, bool has_parameters) const;
+  bool StoragesMayHaveChanged();
   void RefreshStorages();
 
   std::unordered_map<PyObject*, Known> modules_;
@@ -86,6 +87,9 @@ class ModuleNames {
   std::unordered_map<uint32_t, std::string> paths_;  // by scope
   uint32_t next_root_ = 1;
   uint32_t last_root_ = 0;
+  uint32_t unowned_before_ = 0;
+  uint32_t calls_since_reading_ = 0;
+  uint32_t patience_ = 1;
 };
 
 }  // namespace invact

@@ -267,6 +267,16 @@ uint64_t Reader::events_dropped() const {
   return dropped;
 }
 
+size_t Reader::FullestRing() const {
+  uint64_t most = 0;
+  for (uint32_t number = 0; number < kRings; ++number) {
+    const uint64_t written =
+        shared_->rings[number].written.load(std::memory_order_acquire);
+    most = std::max(most, written - ring_read_[number]);
+  }
+  return std::min<uint64_t>(most, kRingRecords);
+}
+
 uint64_t Reader::steps_dropped() const {
   return resync_steps_ +
          shared_->control.steps_dropped.load(std::memory_order_relaxed);

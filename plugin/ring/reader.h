@@ -72,6 +72,7 @@ class Reader {
   size_t TakeRecords(size_t max, std::string* out);
   size_t TakeSteps(size_t max, std::vector<StepTotalsPod>* out);
   uint64_t events_dropped() const;  // so far, all rings
+  size_t FullestRing() const;       // records that wait in one
   uint64_t steps_dropped() const;
 
   uint32_t scope_count() const;

@@ -1,0 +1,84 @@
+// Reads the shared memory and says what is new in it, in batches.
+//
+// Owned and used by the relay's one thread. What there is no room for stays
+// in the rings, whose writers then drop the newest and count it; only at the
+// end, when nobody writes any more, it is dropped and counted here.
+#ifndef INVACT_PLUGIN_RELAY_BATCHER_H_
+#define INVACT_PLUGIN_RELAY_BATCHER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "invact/v1/ingest.pb.h"
+#include "plugin/relay/packer.h"
+#include "plugin/ring/reader.h"
+
+namespace invact {
+
+// What may still be put into batches. Names, warnings and the last tables
+// always may.
+struct Room {
+  bool events = true;
+  bool steps = true;
+  bool tables = true;
+};
+
+class Batcher {
+ public:
+  using AskRoom = std::function<Room()>;
+
+  explicit Batcher(Reader* reader) : reader_(reader) {}
+
+  // One look at the memory, while the job lives. `acked_ns`: when the daemon
+  // last acknowledged something; the longer ago, the rarer tables become.
+  void Look(int64_t now_ns, int64_t acked_ns, const AskRoom& room,
+            const Packer::Sink& sink);
+  // All that is left, and the end. The writer is gone.
+  void Last(const v1::RunEnd& end, const AskRoom& room,
+            const Packer::Sink& sink);
+
+  // Batches were lost: says again what the memory still knows.
+  void SayAgain();
+  // Of records that are in no batch any more.
+  void AddLost(uint64_t records) { dropped_ += records; }
+  // For the report: what of the relay's own work went wrong.
+  void Warn(std::string text);
+
+ private:
+  void Take(const Room& room);
+  bool AnythingNew(int64_t now_ns, const Room& room) const;
+  void Pack(Packer* packer, bool tables, bool last);
+  void PackNames(Packer* packer);
+  void PackTables(Packer* packer, bool last);
+  v1::RunUpdate Update();
+  // So far, events and step totals.
+  uint64_t Dropped() const;
+  Packer::Sink Sealed(const Packer::Sink& sink);
+
+  Reader* const reader_;
+  std::string records_;
+  std::vector<StepTotalsPod> steps_;
+  uint64_t dropped_ = 0;
+  uint64_t dropped_said_ = 0;
+  int64_t next_batch_ns_ = 0;
+  int64_t next_tables_ns_ = 0;
+  bool tables_due_ = true;  // something happened since they were read
+  size_t table_rows_ = 0;   // of those read last
+
+  // What was said already.
+  uint32_t scopes_said_ = 0;
+  std::vector<uint32_t> site_stamps_;
+  uint64_t last_stamp_ = 0;
+  uint64_t max_stamp_ = 0;
+  std::string device_said_;
+  size_t warnings_said_ = 0;
+  std::vector<std::string> own_warnings_;
+  size_t own_warnings_said_ = 0;
+  bool oom_said_ = false;
+};
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_RELAY_BATCHER_H_

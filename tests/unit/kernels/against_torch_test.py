@@ -142,9 +142,14 @@ def test_own_forward_differs_from_torchs_by_little(library, name, dtype):
     different = (y != truth).double().mean().item()
     print(f"{name} {dtype}: {different:.2%} of the outputs differ")
     difference = (y.double() - truth.double()).abs()
-    allowed = (truth.double().abs() * torch.finfo(dtype).eps * 2
+    # Below the smallest normal number a last place is no longer relative.
+    info = torch.finfo(dtype)
+    allowed = (truth.double().abs() * info.eps * 2 + info.tiny * info.eps
                + x.double().abs() * 2.0 ** -21)
-    assert (difference <= allowed).all()
+    # PyTorch's bfloat16 GELU flushes subnormals to zero, ours does not.
+    exact, _ = reference(library, name, x)
+    nearer = (y.double() - exact).abs() < (truth.double() - exact).abs()
+    assert ((difference <= allowed) | nearer).all()
 
 
 @pytest.mark.parametrize("name", OPS)

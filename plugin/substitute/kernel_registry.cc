@@ -1,6 +1,5 @@
 #include "plugin/substitute/kernel_registry.h"
 
-#include <ATen/Parallel.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
@@ -8,6 +7,7 @@
 #include <atomic>
 
 #include "plugin/log.h"
+#include "plugin/substitute/torch_threads.h"
 
 namespace invact {
 
@@ -139,9 +139,9 @@ int RunKernel(const invact_activation& activation, KernelCall call,
                  device.getStreamNativeHandle(device.getStream(like.device())));
     }
     std::atomic<int> error{0};
-    // parallel_for hands out ranges at any boundary: count in groups of 8.
+    // Ranges begin at any boundary: count in groups of 8.
     const int64_t groups = (like.numel() + 7) / 8;
-    at::parallel_for(0, groups, kGrain / 8, [&](int64_t first, int64_t last) {
+    OverTorchThreads(groups, kGrain / 8, [&](int64_t first, int64_t last) {
       const int64_t begin = first * 8;
       const int64_t end = std::min(last * 8, like.numel());
       if (const int e = run(begin, end - begin, nullptr); e != 0) error = e;

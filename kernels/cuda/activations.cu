@@ -146,7 +146,7 @@ bool Aligned(const void* a, const void* b = nullptr, const void* c = nullptr) {
 template <class... Parameters, class... Arguments>
 int Launch(void (*kernel)(Parameters...), int64_t n, void* stream,
            Arguments... arguments) {
-  const int64_t blocks = (n + kThreads * 8 - 1) / (kThreads * 8);
+  const int64_t blocks = n / (kThreads * 8) + (n % (kThreads * 8) != 0);
   if (blocks > INT32_MAX) return cudaErrorInvalidValue;
   kernel<<<static_cast<unsigned>(blocks), kThreads, 0,
            static_cast<cudaStream_t>(stream)>>>(arguments...);

@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed")
+import kernel_library  # noqa: E402  (needs torch)
+
 F = torch.nn.functional
 
 OPS = {
@@ -15,32 +17,15 @@ OPS = {
                   lambda x: F.gelu(x, approximate="tanh")),
     "silu": (2, b"aten::silu", b"", F.silu),
 }
-DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+DTYPES = kernel_library.DTYPES
 POINTER, INT, LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-
-
-class Activation(ctypes.Structure):
-    _fields_ = [
-        ("size", ctypes.c_uint32), ("device", ctypes.c_uint32),
-        ("op", ctypes.c_char_p), ("variant", ctypes.c_char_p),
-        ("dtypes", ctypes.c_uint32), ("side_bits", ctypes.c_uint32),
-        ("forward_exact", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
-        ("error_max", ctypes.c_double * 3), ("error_rms", ctypes.c_double * 3),
-        ("forward", ctypes.CFUNCTYPE(INT, POINTER, POINTER, POINTER, LONG, INT,
-                                     POINTER)),
-        ("backward", ctypes.CFUNCTYPE(INT, POINTER, POINTER, POINTER, POINTER,
-                                      LONG, INT, POINTER)),
-        ("reconstruct", ctypes.CFUNCTYPE(INT, POINTER, POINTER, POINTER, LONG,
-                                         INT, POINTER)),
-        ("mark", ctypes.CFUNCTYPE(INT, POINTER, POINTER, POINTER, LONG, INT,
-                                  POINTER)),
-    ]
 
 
 @pytest.fixture(scope="module")
 def library():
     loaded = ctypes.CDLL(os.environ["INVACT_KERNELS_FOR_PYTHON"])
-    loaded.FindActivation.restype = ctypes.POINTER(Activation)
+    loaded.FindActivation.restype = ctypes.POINTER(
+        kernel_library.Activation)
     loaded.ReferenceMinimum.restype = ctypes.c_double
     loaded.ReferenceInverse.restype = ctypes.c_double
     loaded.ReferenceInverse.argtypes = [INT, ctypes.c_double, INT]
@@ -49,7 +34,7 @@ def library():
 
 def find(library, name):
     found = library.FindActivation(*OPS[name][1:3]).contents
-    assert found.size == ctypes.sizeof(Activation)
+    assert found.size == ctypes.sizeof(kernel_library.Activation)
     return found
 
 
@@ -70,17 +55,14 @@ def inputs(dtype):
 
 
 def mark(activation, x):
-    side = torch.empty((x.numel() + 7) // 8, dtype=torch.uint8)
-    assert activation.mark(x.data_ptr(), None, side.data_ptr(), x.numel(),
-                           DTYPES[x.dtype], None) == 0
+    side = kernel_library.new_side(x)
+    kernel_library.mark(activation, x, side)
     return side
 
 
 def backward(activation, y, side, dy):
     dx = torch.empty_like(dy)
-    assert activation.backward(y.data_ptr(), side.data_ptr(), dy.data_ptr(),
-                               dx.data_ptr(), y.numel(), DTYPES[y.dtype],
-                               None) == 0
+    kernel_library.backward(activation, y, side, dy, dx)
     return dx
 
 
@@ -134,8 +116,7 @@ def test_own_forward_differs_from_torchs_by_little(library, name, dtype):
     y, side = torch.empty_like(x), mark(activation, x)
     bits = torch.empty_like(side)
 
-    assert activation.forward(x.data_ptr(), y.data_ptr(), bits.data_ptr(),
-                              x.numel(), DTYPES[dtype], None) == 0
+    kernel_library.forward(activation, x, y, bits)
 
     truth = OPS[name][3](x)
     assert torch.equal(bits, side)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <numeric>
 
@@ -71,10 +72,20 @@ class KernelTest : public testing::TestWithParam<std::tuple<size_t, int>> {
       rounding += sample.weights[i] * round * round;
       weights += sample.weights[i];
     }
+    const double rms = std::sqrt(squares / weights);
+    Report("largest_error", worst, activation.error_max[dtype()]);
+    Report("rms_with_rounding", rms, activation.error_rms[dtype()]);
     EXPECT_LE(worst, activation.error_max[dtype()]) << "at x = " << at;
-    EXPECT_LE(std::sqrt(squares / weights),
-              1.02 * std::sqrt(std::pow(activation.error_rms[dtype()], 2) +
-                               rounding / weights));
+    EXPECT_LE(rms, 1.02 * std::sqrt(std::pow(activation.error_rms[dtype()], 2) +
+                                    rounding / weights));
+  }
+
+  // A figure for people and for the JSON of --gtest_output.
+  static void Report(const char* what, double value, double stated) {
+    char text[64];
+    std::snprintf(text, sizeof(text), "%.3e (stated %.1e)", value, stated);
+    testing::Test::RecordProperty(what, text);
+    std::printf("    %-18s %s\n", what, text);
   }
 };
 

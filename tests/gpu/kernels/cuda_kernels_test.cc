@@ -1,0 +1,242 @@
+// The suite of tests/unit/kernels on libinvact-cuda.so, and what only a GPU can
+// show: streams, graphs, more than 2^31 elements. Exits 77 without a GPU.
+#include <cuda_runtime.h>
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <string>
+
+#include "tests/unit/kernels/harness.h"
+#include "tests/unit/kernels/number.h"
+#include "tests/unit/kernels/subject.h"
+
+namespace invact::kernels {
+namespace {
+
+#define CUDA_OK(call) ASSERT_EQ(call, cudaSuccess)
+
+class DeviceMemory : public Memory {
+ public:
+  void* Allocate(size_t bytes) override {
+    void* memory = nullptr;
+    EXPECT_EQ(cudaMalloc(&memory, bytes), cudaSuccess);
+    return memory;
+  }
+  void Free(void* memory) override { EXPECT_EQ(cudaFree(memory), cudaSuccess); }
+  void CopyIn(void* to, const void* from, size_t bytes) override {
+    EXPECT_EQ(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), cudaSuccess);
+  }
+  void CopyOut(void* to, const void* from, size_t bytes) override {
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    EXPECT_EQ(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), cudaSuccess);
+  }
+};
+
+int Collect(void* ctx, const invact_activation* activation) {
+  static_cast<std::vector<const invact_activation*>*>(ctx)->push_back(
+      activation);
+  return 0;
+}
+
+// Beside the build's other libraries, wherever the build was copied to.
+std::string LibraryPath() {
+  const char* folder = std::getenv("INVACT_LIB_DIR");
+  if (folder != nullptr) return std::string(folder) + "/libinvact-cuda.so";
+  return std::filesystem::read_symlink("/proc/self/exe")
+             .parent_path()
+             .parent_path() /
+         "lib/libinvact-cuda.so";
+}
+
+std::vector<const invact_activation*> Registered() {
+  std::vector<const invact_activation*> added;
+  void* library = dlopen(LibraryPath().c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    std::fprintf(stderr, "%s\n", dlerror());
+    std::exit(1);
+  }
+  const auto add = reinterpret_cast<int (*)(const invact_registry*)>(
+      dlsym(library, "invact_register_kernels"));
+  const invact_registry registry = {sizeof(invact_registry), INVACT_KERNEL_ABI,
+                                    &added, Collect};
+  if (add == nullptr || add(&registry) != 0) std::exit(1);
+  return added;
+}
+
+std::vector<Subject> MakeSubjects() {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::printf("skipped: no CUDA device\n");
+    std::exit(77);
+  }
+  std::vector<Subject> subjects;
+  const auto memory = std::make_shared<DeviceMemory>();
+  for (const invact_activation* activation : Registered()) {
+    const std::string op = std::string(activation->op).substr(6);
+    const std::string variant = activation->variant;
+    subjects.push_back({"cuda_" + op + (variant == "tanh" ? "_tanh" : ""),
+                        activation, memory, ReferenceOf(*activation)});
+  }
+  return subjects;
+}
+
+class CudaKernel : public testing::TestWithParam<size_t> {
+ protected:
+  const Subject& subject() const { return Subjects()[GetParam()]; }
+  const invact_activation& activation() const { return *subject().activation; }
+};
+
+// Every eighth of a period differs, so that a wrong offset shows.
+Bits Period(size_t length) {
+  Bits x(length);
+  for (size_t i = 0; i < length; ++i) {
+    x[i] = ToBits(INVACT_BF16, -6 + 12.0 * (i * 7919 % length) / length);
+  }
+  return x;
+}
+
+std::vector<uint16_t> Halves(const Bits& bits) {
+  return std::vector<uint16_t>(bits.begin(), bits.end());
+}
+
+// `size` bytes at `memory` are `period` over and over.
+void ExpectRepeats(const void* memory, size_t size, const void* period,
+                   size_t period_bytes, const char* what) {
+  std::vector<uint8_t> part(period_bytes);
+  for (size_t at = 0; at < size; at += period_bytes) {
+    const size_t bytes = std::min(period_bytes, size - at);
+    CUDA_OK(cudaMemcpy(part.data(), static_cast<const uint8_t*>(memory) + at,
+                       bytes, cudaMemcpyDeviceToHost));
+    ASSERT_EQ(std::memcmp(part.data(), period, bytes), 0)
+        << what << " from byte " << at;
+  }
+}
+
+// The same values, again and again over 2^31 + 5003 elements, give what they
+// give alone.
+TEST_P(CudaKernel, ServesMoreThanTwoToThe31Elements) {
+  constexpr size_t kPeriod = 1 << 22;
+  constexpr int64_t kCount = (int64_t{1} << 31) + 5003;
+  size_t free_bytes = 0, total_bytes = 0;
+  CUDA_OK(cudaMemGetInfo(&free_bytes, &total_bytes));
+  constexpr size_t kNeeded = kCount * 4 + kCount / 8 + (size_t{1} << 30);
+  if (free_bytes < kNeeded) {
+    GTEST_SKIP() << "needs " << kNeeded << " bytes of device memory";
+  }
+  const Bits x = Period(kPeriod);
+  const Harness alone(subject(), INVACT_BF16);
+  const Forwarded forwarded = alone.Forward(x);
+  const auto xs = Halves(x), ys = Halves(forwarded.y);
+  const auto dxs =
+      Halves(alone.Backward(forwarded.y, forwarded.side, forwarded.y));
+  void *a, *b, *side;
+  CUDA_OK(cudaMalloc(&a, kCount * 2));
+  CUDA_OK(cudaMalloc(&b, kCount * 2));
+  CUDA_OK(cudaMalloc(&side, INVACT_SIDE_BYTES(kCount)));
+  for (int64_t at = 0; at < kCount; at += kPeriod) {
+    const int64_t count = std::min<int64_t>(kPeriod, kCount - at);
+    CUDA_OK(cudaMemcpy(static_cast<uint16_t*>(a) + at, xs.data(), count * 2,
+                       cudaMemcpyHostToDevice));
+  }
+
+  ASSERT_EQ(activation().forward(a, b, side, kCount, INVACT_BF16, nullptr), 0);
+  CUDA_OK(cudaDeviceSynchronize());
+  ExpectRepeats(b, kCount * 2, ys.data(), kPeriod * 2, "y");
+  ExpectRepeats(side, kCount / 8, forwarded.side.data(), kPeriod / 8, "side");
+  ASSERT_EQ(activation().backward(b, side, b, a, kCount, INVACT_BF16, nullptr),
+            0);
+  CUDA_OK(cudaDeviceSynchronize());
+  ExpectRepeats(a, kCount * 2, dxs.data(), kPeriod * 2, "dx");
+
+  CUDA_OK(cudaFree(a));
+  CUDA_OK(cudaFree(b));
+  CUDA_OK(cudaFree(side));
+}
+
+// Enqueued on the stream given and nowhere else: a capture of that stream in
+// the strictest mode holds exactly these kernels and works again and again.
+TEST_P(CudaKernel, CanBeCapturedInAGraph) {
+  constexpr int64_t kCount = 10007;
+  Bits x = Period(1 << 14);
+  x.resize(kCount);
+  const Harness harness(subject(), INVACT_BF16);
+  const Forwarded expected = harness.Forward(x);
+  const Bits expected_dx =
+      harness.Backward(expected.y, expected.side, expected.y);
+  uint16_t *in, *y, *dx;
+  void* side;
+  CUDA_OK(cudaMalloc(&in, kCount * 2));
+  CUDA_OK(cudaMalloc(&y, kCount * 2));
+  CUDA_OK(cudaMalloc(&dx, kCount * 2));
+  CUDA_OK(cudaMalloc(&side, INVACT_SIDE_BYTES(kCount)));
+  cudaStream_t stream;
+  CUDA_OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+
+  CUDA_OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  EXPECT_EQ(activation().forward(in, y, side, kCount, INVACT_BF16, stream), 0);
+  EXPECT_EQ(activation().backward(y, side, y, dx, kCount, INVACT_BF16, stream),
+            0);
+  cudaGraph_t graph;
+  CUDA_OK(cudaStreamEndCapture(stream, &graph));
+
+  size_t nodes = 0;
+  CUDA_OK(cudaGraphGetNodes(graph, nullptr, &nodes));
+  EXPECT_EQ(nodes, 2u);
+  cudaGraphExec_t executable;
+  CUDA_OK(cudaGraphInstantiate(&executable, graph, 0));
+  for (int replay = 0; replay < 2; ++replay) {
+    const auto xs = Halves(x);
+    CUDA_OK(cudaMemcpy(in, xs.data(), kCount * 2, cudaMemcpyHostToDevice));
+    CUDA_OK(cudaMemset(y, 0xff, kCount * 2));
+    CUDA_OK(cudaMemset(dx, 0xff, kCount * 2));
+    CUDA_OK(cudaDeviceSynchronize());
+    CUDA_OK(cudaGraphLaunch(executable, stream));
+    CUDA_OK(cudaStreamSynchronize(stream));
+    std::vector<uint16_t> got(kCount);
+    CUDA_OK(cudaMemcpy(got.data(), y, kCount * 2, cudaMemcpyDeviceToHost));
+    EXPECT_EQ(got, Halves(expected.y));
+    CUDA_OK(cudaMemcpy(got.data(), dx, kCount * 2, cudaMemcpyDeviceToHost));
+    EXPECT_EQ(got, Halves(expected_dx));
+  }
+
+  CUDA_OK(cudaGraphExecDestroy(executable));
+  CUDA_OK(cudaGraphDestroy(graph));
+  CUDA_OK(cudaStreamDestroy(stream));
+  for (void* memory : {static_cast<void*>(in), static_cast<void*>(y),
+                       static_cast<void*>(dx), side}) {
+    CUDA_OK(cudaFree(memory));
+  }
+}
+
+TEST_P(CudaKernel, ALaunchThatIsRefusedIsReported) {
+  // More blocks than a grid has; nothing is enqueued, nothing stays broken.
+  uint64_t memory[4] = {};
+  EXPECT_NE(activation().forward(memory, memory, memory,
+                                 std::numeric_limits<int64_t>::max() / 4,
+                                 INVACT_BF16, nullptr),
+            0);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  Bits x = Period(64);
+  EXPECT_EQ(Harness(subject(), INVACT_BF16).Forward(x).y.size(), x.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CudaKernel,
+                         testing::Range<size_t>(0, Subjects().size()),
+                         [](const testing::TestParamInfo<size_t>& info) {
+                           return Subjects()[info.param].name;
+                         });
+
+}  // namespace
+
+const std::vector<Subject>& Subjects() {
+  static const std::vector<Subject> subjects = MakeSubjects();
+  return subjects;
+}
+
+}  // namespace invact::kernels

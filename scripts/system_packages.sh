@@ -52,6 +52,10 @@ missing_from_system() {
         sort -V | head -n 1 | grep -qx 3.25; then
     echo "program cmake 3.25 or newer"
   fi
+  if command -v python3 > /dev/null && ! command -v uv > /dev/null &&
+      ! python3 -c 'import ensurepip, venv' 2> /dev/null; then
+    echo "program uv, or python3's modules ensurepip and venv"
+  fi
   command -v g++ > /dev/null && command -v pkg-config > /dev/null || return 0
   for package in grpc++ protobuf sqlite3 openssl; do
     PKG_CONFIG_PATH=$(prefixes /lib/pkgconfig):${PKG_CONFIG_PATH:-} \

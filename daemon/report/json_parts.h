@@ -1,4 +1,4 @@
-// How messages become JSON, shared by all schemas. Internal to this folder.
+// How messages become JSON, shared by all schemas.
 #ifndef INVACT_DAEMON_REPORT_JSON_PARTS_H_
 #define INVACT_DAEMON_REPORT_JSON_PARTS_H_
 

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
@@ -41,6 +42,17 @@ Place PlaceOf(const std::string& name) {
   place.name = absl::StrJoin(number + 1, parts.end(), ".");
   return place;
 }
+
+}  // namespace
+
+std::string BlockPattern(const std::string& name) {
+  const Place place = PlaceOf(name);
+  return place.list.empty() || place.name.empty()
+             ? place.list + place.name
+             : absl::StrCat(place.list, ".", place.name);
+}
+
+namespace {
 
 bool Silent(const v1::Layer& layer) {
   return layer.baseline_bytes() == 0 && layer.held_bytes() == 0;

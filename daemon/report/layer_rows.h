@@ -12,6 +12,9 @@
 
 namespace invact {
 
+// The name with its numbers replaced: "model.layers.*.mlp.act".
+std::string BlockPattern(const std::string& name);
+
 struct LayerRow {
   std::string name;  // inside a group: below the group's name, maybe ""
   std::string op;

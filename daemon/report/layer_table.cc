@@ -105,8 +105,8 @@ std::string LayerTableText(const v1::Report& report, const TextStyle& style) {
   table.Add(Total(report));
   std::string note = Count(report.layers_size(), "call site", "call sites");
   if (folded.silent_sites > 0) {
-    absl::StrAppend(&note, ", of them ", folded.silent_sites,
-                    " that save only what a line above owns already");
+    absl::StrAppend(&note, ", ", folded.silent_sites,
+                    " of them share storages of the others");
   }
   absl::StrAppend(&note, "; each one: invact report ", ShortId(report.run()),
                   " --all");
@@ -118,7 +118,7 @@ std::string SiteTable(const v1::Report& report, const TextStyle& style) {
   Table table({{"layer", false, 24},
                {"op", false, 12},
                {"#", true},
-               {"dtype"},
+               {"dtype", false, 8},
                {"baseline", true},
                {"held", true},
                {"change", true},

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/report/escape.h"
 #include "daemon/report/units.h"
+#include "proto/codes.h"
 
 namespace invact {
 namespace {
@@ -29,10 +30,16 @@ std::string List(const Amounts& amounts) {
   return out.empty() ? "nothing" : out;
 }
 
-std::string PeakText(const v1::Peak& peak) {
-  if (!peak.has_allocated_bytes()) {
-    return "not known: the job used no device with an allocator that tells";
-  }
+// Why figures of torch's allocator are missing.
+std::string NoAllocator(const v1::Report& report) {
+  return report.run().device() == "cpu"
+             ? "not known: torch keeps no account of memory on the CPU"
+             : "not known of this step";
+}
+
+std::string PeakText(const v1::Report& report) {
+  const v1::Peak& peak = report.peak();
+  if (!peak.has_allocated_bytes()) return NoAllocator(report);
   std::string out = absl::StrCat(Bytes(peak.allocated_bytes()), " allocated");
   if (peak.has_reserved_bytes()) {
     absl::StrAppend(&out, ", ", Bytes(peak.reserved_bytes()), " reserved");
@@ -48,11 +55,25 @@ std::string PeakText(const v1::Peak& peak) {
   return out;
 }
 
-std::string CheckpointText(const v1::Checkpoint& checkpoint) {
-  if (!checkpoint.has_held_bytes()) {
-    return "not known: the step ran no module of a ModuleList or Sequential, "
-           "was not completed, or checkpoints already";
+std::string WhyNoModel(const v1::Report& report) {
+  for (const v1::Decline& decline : report.declines()) {
+    if (decline.reason() == Name(Reason::kInCheckpointRegion)) {
+      return "not modelled: the job checkpoints already";
+    }
   }
+  if (report.step().phase() == "forward") {
+    return "not modelled: the step did not reach its backward";
+  }
+  if (report.layers().empty()) {
+    return "not modelled: of this step no layers are stored";
+  }
+  return "not modelled: no block (a module of a ModuleList or Sequential) was "
+         "recorded in this step";
+}
+
+std::string CheckpointText(const v1::Report& report) {
+  const v1::Checkpoint& checkpoint = report.checkpoint();
+  if (!checkpoint.has_held_bytes()) return WhyNoModel(report);
   std::string out =
       absl::StrCat(EscapeLine(checkpoint.blocks()), ": holds ",
                    Bytes(checkpoint.held_bytes()), ", recomputes ",
@@ -102,17 +123,17 @@ std::string Verdict(int64_t unexplained, int64_t ledger, int64_t input) {
 
 std::string ReconciliationText(const v1::Report& report) {
   const v1::Reconciliation& sums = report.reconciliation();
-  if (!sums.has_allocator_delta_bytes() || !sums.has_ledger_bytes()) {
-    return "not known: the job used no device with an allocator that tells";
+  if (!sums.has_unexplained_bytes()) {
+    return NoAllocator(report);
   }
-  const auto input = report.saved().by_category().find("input");
-  return absl::StrCat(
-      "the allocator grew by ", Bytes(sums.allocator_delta_bytes()),
-      " during the forward, the ledger holds ", Bytes(sums.ledger_bytes()),
-      ": ", Bytes(sums.unexplained_bytes()), " unexplained (",
-      Verdict(sums.unexplained_bytes(), sums.ledger_bytes(),
-              input == report.saved().by_category().end() ? 0 : input->second),
-      ")");
+  const auto& categories = report.saved().by_category();
+  const auto input = categories.find("input");
+  return absl::StrCat("torch's grew by ", Bytes(sums.allocator_delta_bytes()),
+                      " during the forward, the ledger holds ",
+                      Bytes(sums.ledger_bytes()), "; unexplained ",
+                      Bytes(sums.unexplained_bytes()), ": ",
+                      Verdict(sums.unexplained_bytes(), sums.ledger_bytes(),
+                              input == categories.end() ? 0 : input->second));
 }
 
 }  // namespace
@@ -157,10 +178,11 @@ std::vector<Fact> DetailFacts(const v1::Report& report) {
   }
   facts.push_back({"baseline by", List(saved.by_category()), "measured"});
   if (saved.side_bytes() != 0) {
-    facts.push_back({"side data",
-                     Bytes(saved.side_bytes()) +
-                         " of the held bytes are kept by invact alone (masks)",
-                     "measured"});
+    facts.push_back(
+        {"side data",
+         Bytes(saved.side_bytes()) +
+             " of the held bytes are what only invact keeps, such as masks",
+         "measured"});
   }
   if (report.max().has_step_index() &&
       report.max().step_index() != report.step().index()) {
@@ -171,11 +193,18 @@ std::vector<Fact> DetailFacts(const v1::Report& report) {
                       Bytes(report.max().held_bytes())),
          "measured"});
   }
-  facts.push_back({"peak memory", PeakText(report.peak()), "measured"});
-  facts.push_back({"checkpointing", CheckpointText(report.checkpoint()),
-                   report.checkpoint().source()});
-  facts.push_back({"time", TimingText(report.timing()), "measured"});
-  facts.push_back({"allocator", ReconciliationText(report), "measured"});
+  facts.push_back({"peak memory", PeakText(report),
+                   report.peak().has_allocated_bytes() ? "measured" : ""});
+  facts.push_back({"checkpointing", CheckpointText(report),
+                   report.checkpoint().has_held_bytes()
+                       ? report.checkpoint().source()
+                       : ""});
+  facts.push_back(
+      {"time", TimingText(report.timing()),
+       report.timing().has_step_seconds_median() ? "measured" : ""});
+  facts.push_back(
+      {"allocator", ReconciliationText(report),
+       report.reconciliation().has_unexplained_bytes() ? "measured" : ""});
   facts.push_back({"lost events",
                    report.losses().events_dropped() == 0
                        ? "none"

@@ -25,7 +25,7 @@ std::optional<double> PeakChange(const v1::Peak& peak);
 struct Fact {
   std::string name;
   std::string value;
-  std::string source;  // measured | modelled
+  std::string source;  // measured | modelled, empty: not known
 };
 // Escaped; what is not known is said to be so.
 std::vector<Fact> DetailFacts(const v1::Report& report);

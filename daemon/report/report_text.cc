@@ -13,6 +13,8 @@
 namespace invact {
 namespace {
 
+int WidthOf(const TextStyle& style) { return std::max(style.width, 80); }
+
 std::string Heading(const TextStyle& style, const std::string& title,
                     const std::string& tag) {
   return absl::StrCat("\n", Paint(style, Ink::kBold, title), "  ",
@@ -34,8 +36,8 @@ std::string Head(const v1::Report& report, const TextStyle& style) {
   const v1::Run& run = report.run();
   std::string out =
       absl::StrCat(Paint(style, Ink::kBold, "Run " + ShortId(run)), "  ",
-                   EscapeLine(run.name()), "  ", StateText(run), "  policy ",
-                   EscapeLine(run.policy()), "\n");
+                   Shorten(EscapeLine(run.name()), 50), "  ", StateText(run),
+                   "  policy ", EscapeLine(run.policy()), "\n");
   std::string facts = absl::StrCat("torch ", EscapeLine(run.torch_version()));
   const auto add = [&](const std::string& fact) {
     absl::StrAppend(&facts, ", ", fact);
@@ -49,17 +51,15 @@ std::string Head(const v1::Report& report, const TextStyle& style) {
   if (run.has_started_at()) add("started " + UtcText(run.started_at()));
   const v1::Step& step = report.step();
   const std::string which =
-      step.complete() ? absl::StrCat("Step ", step.index(), " of ",
-                                     Count(run.steps(), "step", "steps"),
-                                     "; all bytes are of its instant, when its "
-                                     "backward began")
-                      : absl::StrCat("Step ", step.index(),
-                                     ", which was not completed; all bytes are "
-                                     "what its ",
-                                     EscapeLine(step.phase()), " had saved");
-  const int width = std::max(style.width, 80);
-  return absl::StrCat(out, "  ", Wrap(facts, width - 2, 2), "  ",
-                      Wrap(which, width - 2, 2));
+      step.complete()
+          ? absl::StrCat("All bytes are of step ", step.index(), " (",
+                         Count(run.steps(), "step", "steps"),
+                         " completed), at the instant its backward began")
+          : absl::StrCat("All bytes are what step ", step.index(),
+                         " had saved in its ", EscapeLine(step.phase()),
+                         "; it was not completed");
+  return absl::StrCat(out, "  ", Wrap(facts, WidthOf(style), 2), "  ",
+                      Wrap(which, WidthOf(style), 2));
 }
 
 // Plain PyTorch, this run and full checkpointing side by side.
@@ -121,9 +121,10 @@ std::string Details(const v1::Report& report, const TextStyle& style) {
   for (const Fact& fact : facts) {
     const std::string name =
         fact.name + std::string(names - fact.name.size(), ' ');
+    const std::string tag =
+        fact.source.empty() ? "" : absl::StrCat(" (", fact.source, ")");
     absl::StrAppend(&out, "  ", Paint(style, Ink::kDim, name), "  ",
-                    Wrap(absl::StrCat(fact.value, " (", fact.source, ")"),
-                         std::max(style.width, 80) - indent, indent));
+                    Wrap(fact.value + tag, WidthOf(style), indent));
   }
   return out;
 }
@@ -131,13 +132,12 @@ std::string Details(const v1::Report& report, const TextStyle& style) {
 std::string Declines(const v1::Report& report, const TextStyle& style) {
   if (report.declines().empty()) return "";
   std::string out = Heading(style, "Declined", "measured");
-  const int width = std::max(style.width, 80);
   for (const v1::Decline& decline : report.declines()) {
     absl::StrAppend(&out, "  ",
                     Paint(style, Ink::kYellow, EscapeLine(decline.reason())),
                     "  ", Count(decline.sites(), "site", "sites"), ", ",
                     Bytes(decline.bytes()), "\n      ",
-                    Wrap(EscapeLine(decline.hint()), width - 6, 6));
+                    Wrap(EscapeLine(decline.hint()), WidthOf(style), 6));
   }
   return out;
 }
@@ -145,9 +145,9 @@ std::string Declines(const v1::Report& report, const TextStyle& style) {
 std::string Warnings(const v1::Report& report, const TextStyle& style) {
   std::string out;
   for (const std::string& warning : report.warnings()) {
-    absl::StrAppend(
-        &out, out.empty() ? "\n" : "", Paint(style, Ink::kYellow, "warning:"),
-        " ", Wrap(EscapeLine(warning), std::max(style.width, 80) - 9, 9));
+    absl::StrAppend(&out, out.empty() ? "\n" : "",
+                    Paint(style, Ink::kYellow, "warning:"), " ",
+                    Wrap(EscapeLine(warning), WidthOf(style), 9));
   }
   return out;
 }
@@ -155,9 +155,9 @@ std::string Warnings(const v1::Report& report, const TextStyle& style) {
 }  // namespace
 
 std::string ReportToText(const v1::Report& report, const TextStyle& style) {
-  const int width = std::max(style.width, 80);
+  // The sentence stays in one line, for grep; a terminal wraps it.
   std::string out =
-      absl::StrCat(Wrap(ReportSentence(report), width, 0), "\n",
+      absl::StrCat(Paint(style, Ink::kBold, ReportSentence(report)), "\n\n",
                    Head(report, style), Comparison(report, style));
   if (!report.layers().empty()) {
     absl::StrAppend(

@@ -1,4 +1,6 @@
 // The first sentence of a report.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "daemon/report/escape.h"
@@ -46,7 +48,7 @@ std::string NextFor(const v1::Report& report, const std::string& reason) {
     return "invact kernels " + ShortId(report.run());
   }
   if (reason == Name(Reason::kUserExcluded)) {
-    return "invact run without INVACT_EXCLUDE";
+    return "unset INVACT_EXCLUDE";
   }
   return absl::StrCat("invact report ", ShortId(report.run()), " --all");
 }
@@ -65,16 +67,19 @@ std::string WhyNothing(const v1::Report& report) {
                         ShortId(report.run()));
   }
   if (report.declines().empty()) {
+    const bool tried = std::any_of(
+        report.layers().begin(), report.layers().end(),
+        [](const v1::Layer& layer) { return layer.action() != "keep"; });
     return absl::StrCat(
-        "no call of GELU or SiLU was seen that could be inverted; next: "
-        "invact report ",
-        ShortId(report.run()), " --all");
+        tried ? "what was substituted gained nothing in this step"
+              : "no call of GELU or SiLU was seen that could be inverted",
+        "; next: invact report ", ShortId(report.run()), " --all");
   }
   const v1::Decline& largest = report.declines(0);
   return absl::StrCat("the largest reason is ", EscapeLine(largest.reason()),
                       " (", Count(largest.sites(), "site", "sites"), ", ",
-                      Bytes(largest.bytes()), "): ", EscapeLine(largest.hint()),
-                      "; next: ", NextFor(report, largest.reason()));
+                      Bytes(largest.bytes()),
+                      "); next: ", NextFor(report, largest.reason()));
 }
 
 std::string NothingSentence(const v1::Report& report) {
@@ -83,10 +88,11 @@ std::string NothingSentence(const v1::Report& report) {
   if (saved.eliminated_bytes() < 0) {
     out = absl::StrCat("Nothing was eliminated: ", Bytes(saved.held_bytes()),
                        " are held where plain PyTorch would hold ",
-                       Bytes(saved.baseline_bytes()), "; ");
+                       Bytes(saved.baseline_bytes()), " (measured): ");
   } else {
     out = absl::StrCat("Nothing was eliminated of ",
-                       Bytes(saved.baseline_bytes()), " of activations: ");
+                       Bytes(saved.baseline_bytes()),
+                       " of activations (measured): ");
   }
   absl::StrAppend(&out, WhyNothing(report), ".");
   std::string clause = CheckpointClause(report.checkpoint());

@@ -32,6 +32,17 @@ const char* CodeOf(Ink ink) {
   return "";
 }
 
+// What follows a number: "MiB,", "%)".
+bool IsUnit(absl::string_view word) {
+  static constexpr absl::string_view kUnits[] = {
+      "B", "KiB", "MiB", "GiB", "TiB", "%", "us", "ms", "s", "min"};
+  while (!word.empty() && word.find_last_of(".,;:)") == word.size() - 1) {
+    word.remove_suffix(1);
+  }
+  return std::find(std::begin(kUnits), std::end(kUnits), word) !=
+         std::end(kUnits);
+}
+
 }  // namespace
 
 std::string Paint(const TextStyle& style, Ink ink, const std::string& text) {
@@ -47,14 +58,14 @@ void Table::Add(std::vector<Cell> cells) {
 std::vector<int> Table::Widths(int width, int indent) const {
   const size_t n = columns_.size();
   std::vector<int> widths(n);
-  // Empty columns take no room, not even a gap.
   int total = indent - kGap;
   for (size_t i = 0; i < n; ++i) {
-    widths[i] = DisplayWidth(columns_[i].title);
     for (const auto& row : rows_) {
       widths[i] = std::max(widths[i], DisplayWidth(row[i].text));
     }
-    total += widths[i] > 0 ? widths[i] + kGap : 0;
+    if (widths[i] == 0) continue;
+    widths[i] = std::max(widths[i], DisplayWidth(columns_[i].title));
+    total += widths[i] + kGap;
   }
   // The widest column that may still give way gives way first.
   for (int over = total - std::max(width, kLeastWidth); over > 0; --over) {
@@ -111,10 +122,14 @@ std::string Table::Print(const TextStyle& style, int indent) const {
 
 std::string Wrap(const std::string& text, int width, int indent) {
   std::string out;
-  int used = 0;
-  for (const absl::string_view word : absl::StrSplit(text, ' ')) {
-    const int columns =
-        DisplayWidth(std::string_view(word.data(), word.size()));
+  int used = indent;
+  std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
+  for (size_t i = 0; i < words.size(); ++i) {
+    std::string piece(words[i]);
+    while (i + 1 < words.size() && IsUnit(words[i + 1])) {
+      absl::StrAppend(&piece, " ", words[++i]);
+    }
+    const int columns = DisplayWidth(piece);
     if (used > indent && used + 1 + columns > width) {
       absl::StrAppend(&out, "\n", std::string(indent, ' '));
       used = indent;
@@ -122,7 +137,7 @@ std::string Wrap(const std::string& text, int width, int indent) {
       out += ' ';
       ++used;
     }
-    absl::StrAppend(&out, word);
+    out += piece;
     used += columns;
   }
   return out + "\n";

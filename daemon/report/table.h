@@ -1,4 +1,4 @@
-// Columns of text that align in a terminal. Internal to this folder.
+// Text for a terminal: columns that align, paragraphs, colours.
 #ifndef INVACT_DAEMON_REPORT_TABLE_H_
 #define INVACT_DAEMON_REPORT_TABLE_H_
 
@@ -37,8 +37,9 @@ class Table {
   bool empty() const { return rows_.empty(); }
 
   // Each line with `indent` spaces before it; a header unless all titles are
-  // empty. No line is longer than the style's width if the columns that may
-  // be shortened allow it.
+  // empty. A column without any text is left out, title and all. No line is
+  // longer than the style's width if the columns that may be shortened allow
+  // it.
   std::string Print(const TextStyle& style, int indent = 2) const;
 
  private:
@@ -48,8 +49,9 @@ class Table {
   std::vector<std::vector<Cell>> rows_;
 };
 
-// The text in lines of at most `width` columns, broken at spaces; lines after
-// the first begin with `indent` spaces. Ends with a newline.
+// The text in lines of at most `width` columns, broken at spaces but not
+// between a number and its unit; lines after the first begin with `indent`
+// spaces, the first is taken to begin after as many. Ends with a newline.
 std::string Wrap(const std::string& text, int width, int indent);
 
 }  // namespace invact

@@ -229,7 +229,9 @@ void Spool::Acknowledged(uint64_t seq) {
     const bool written = segments_.size() == 1 && file_ >= 0;
     if (!empty && front.last > seq) return;
     if (written && (empty || front.bytes < kSmallSegment)) return;
-    if (written) close(std::exchange(file_, -1));
+    // There is always a segment, if only with the hello: whoever finds it
+    // without a relay knows at once that the run was left alone.
+    if (written) BeginSegment(front.last + 1);
     Delete(front);
     segments_.pop_front();
   }

@@ -36,12 +36,14 @@ template <class S, bool kCells>
 INVACT_LANE Position<S> Locate(typename S::Float y, typename S::Mask left,
                                const DecoderLines& d, float half_cell) {
   using Float = typename S::Float;
-  // Exact by Sterbenz where it matters, near ymin.
-  const Float depth =
-      S::Sub(S::Sub(y, S::Set(d.ymin_high)), S::Set(d.ymin_low));
+  // Exact by Sterbenz where it matters, near ymin; ymin's low part is far below
+  // a cell.
+  Float depth = S::Sub(y, S::Set(d.ymin_high));
+  if constexpr (!kCells) depth = S::Sub(depth, S::Set(d.ymin_low));
   const typename S::Mask far_left =
       S::And(left, S::Less(S::Set(d.near_depth), depth));
-  const Float log = S::Sub(S::Set(d.log2_depth), S::Log2(S::Sub(S::Set(0), y)));
+  const Float log = S::Sub(S::Set(d.log2_depth), S::Log2(S::Abs(y)));
+  constexpr float kShare = kCells ? 0.5f : 1;  // of each root
   Float r;
   if constexpr (kCells) {
     const Float half = S::Set(half_cell);
@@ -49,18 +51,19 @@ INVACT_LANE Position<S> Locate(typename S::Float y, typename S::Mask left,
         S::Max(S::Select(far_left, log, S::Sub(depth, half)), S::Set(0)));
     const Float high = S::Sqrt(
         S::Max(S::Select(far_left, log, S::Add(depth, half)), S::Set(0)));
-    r = S::Mul(S::Set(0.5f), S::Add(low, high));
+    r = S::Add(low, high);
   } else {
     r = S::Sqrt(S::Max(S::Select(far_left, log, depth), S::Set(0)));
   }
-  const Float scale =
-      S::Select(far_left, S::Set(d.far_scale),
-                S::Select(left, S::Set(d.near_scale), S::Set(d.right_scale)));
+  const Float scale = S::Select(far_left, S::Set(kShare * d.far_scale),
+                                S::Select(left, S::Set(kShare * d.near_scale),
+                                          S::Set(kShare * d.right_scale)));
   const Float offset =
       S::Select(far_left, S::Set(d.far_offset),
                 S::Select(left, S::Set(d.near_offset), S::Set(d.right_offset)));
   const Float t = S::Min(S::Fma(r, scale, offset), S::Set(d.far_end));
-  // Adding 1.5 * 2^23 rounds t to an integer in the lowest bits.
+  // Adding 1.5 * 2^23 rounds t, which is -0.5 to 7.5 whatever y is, to an
+  // integer in the lowest bits.
   const Float magic = S::Set(12582912.0f);
   const Float shifted = S::Add(t, magic);
   return {S::LowThreeBits(shifted), S::Sub(t, S::Sub(shifted, magic)),
@@ -98,8 +101,8 @@ INVACT_LANE typename S::Float Slope(typename S::Float y, typename S::Mask bits,
   const typename S::Float value = Evaluate<S, kPowers>(at, table);
   const typename S::Float slope =
       S::Select(at.far_left, S::Mul(value, y), value);
-  const typename S::Float flat = S::Select(S::IsNan(y), y, S::Set(1));
-  return S::Select(S::Less(y, S::Set(d.flat_from)), slope, flat);
+  return S::Select(S::Less(y, S::Set(d.flat_from)), slope,
+                   S::MinOrNan(S::Set(1), y));
 }
 
 // x, to about 1e-6 of its size; y itself far right, NaN where y is.

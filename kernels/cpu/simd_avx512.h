@@ -26,6 +26,7 @@ struct Avx512 {
   // b where either is NaN, as x86 has it.
   INVACT_LANE static Float Min(Float a, Float b) { return _mm512_min_ps(a, b); }
   INVACT_LANE static Float Max(Float a, Float b) { return _mm512_max_ps(a, b); }
+  INVACT_LANE static Float MinOrNan(Float a, Float b) { return Min(a, b); }
   INVACT_LANE static Float Sqrt(Float a) { return _mm512_sqrt_ps(a); }
   INVACT_LANE static Float Abs(Float a) { return _mm512_abs_ps(a); }
   INVACT_LANE static Float Round(Float a) {

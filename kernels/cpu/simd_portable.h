@@ -58,6 +58,7 @@ struct Portable {
     return Each<Float>(
         [&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
   }
+  static Float MinOrNan(const Float& a, const Float& b) { return Min(a, b); }
   static Float Sqrt(const Float& a) {
     return Each<Float>([&](int i) { return std::sqrt(a.v[i]); });
   }

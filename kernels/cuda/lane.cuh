@@ -42,6 +42,13 @@ struct Lane {
   static __device__ __forceinline__ float Max(float a, float b) {
     return fmaxf(a, b);
   }
+  // NaN where b is.
+  static __device__ __forceinline__ float MinOrNan(float a, float b) {
+    float least;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
+    return least;
+  }
+  static __device__ __forceinline__ float Abs(float a) { return fabsf(a); }
   static __device__ __forceinline__ bool Less(float a, float b) {
     return a < b;
   }
@@ -62,8 +69,9 @@ struct Lane {
     asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(log) : "f"(a));
     return log;
   }
+  // Of 1.5 * 2^23 + 0 to 7: the difference disappears in the address.
   static __device__ __forceinline__ unsigned LowThreeBits(float a) {
-    return __float_as_uint(a) & 7;
+    return __float_as_uint(a) - 0x4b400000u;
   }
   static __device__ __forceinline__ float Lookup(const SharedTable& table,
                                                  int power, unsigned piece) {

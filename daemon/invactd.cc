@@ -10,6 +10,7 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/ingest/housekeeper.h"
@@ -22,6 +23,7 @@
 #include "daemon/service/server.h"
 #include "daemon/service/token_auth.h"
 #include "daemon/service/watch_hub.h"
+#include "daemon/store/file_system.h"
 #include "daemon/store/lock_file.h"
 #include "daemon/store/private_dir.h"
 #include "daemon/store/reader.h"
@@ -92,6 +94,14 @@ int Main(int argc, const char* const* argv) {
   store_options.path = options.database();
   store_options.quota_bytes = options.quota_bytes;
   std::vector<std::string> notes;
+  absl::StatusOr<FileSystem> file_system = FileSystemOf(options.state_dir);
+  if (!file_system.ok()) return Refuse(file_system.status(), kFailure);
+  if (file_system->network) {
+    store_options.sharing = Database::Sharing::kThisProcess;
+    notes.push_back(
+        "the database is on a network file system (" + file_system->name +
+        "): this daemon alone opens it, daemons of other machines are refused");
+  }
   absl::StatusOr<std::unique_ptr<Store>> store =
       Store::Open(store_options, &notes);
   if (!store.ok()) return Refuse(store.status(), kFailure);
@@ -112,15 +122,25 @@ int Main(int argc, const char* const* argv) {
   Activity activity;
   LiveStreams live;
   const TokenAuth auth(token);
-  Reader reader(options.database());
+  Reader reader(options.database(), store_options.sharing);
   WatchHub watch(&reader, &activity);
   Writer writer(store->get(), WriterOptions(), [&watch] { watch.Notify(); });
   Housekeeper housekeeper(options.spool_dirs, &reader, &writer, &live,
                           std::chrono::seconds(options.lost_after_seconds));
   housekeeper.AdoptFirst(kAdoptFirst);
   IngestService ingest(&writer, &live, &auth);
-  RunService runs({&options, &auth, &reader, &writer, &live, &activity, &watch,
-                   [] { kill(getpid(), SIGTERM); }});
+  RunServiceParts parts;
+  parts.options = &options;
+  parts.auth = &auth;
+  parts.reader = &reader;
+  parts.writer = &writer;
+  parts.live = &live;
+  parts.activity = &activity;
+  parts.watch = &watch;
+  parts.file_system = file_system->name;
+  parts.spools_adopted = [&housekeeper] { return housekeeper.adopted(); };
+  parts.stop = [] { kill(getpid(), SIGTERM); };
+  RunService runs(std::move(parts));
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
       RpcServer::Start(options, {&ingest, &runs});
   if (!server.ok()) return Refuse(server.status(), kFailure);

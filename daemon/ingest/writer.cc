@@ -7,6 +7,9 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "daemon/log.h"
+
 namespace invact {
 namespace {
 
@@ -137,7 +140,7 @@ void Writer::CommitGroup(std::vector<WriteJob> group) {
   bytes_since_quota_ += bytes;
   if (bytes_since_quota_ >= kQuotaEveryBytes) {
     bytes_since_quota_ = 0;
-    store_->EnforceQuota().status().IgnoreError();
+    EnforceQuota();
   }
 }
 
@@ -163,7 +166,7 @@ void Writer::GiveBack(std::vector<WriteJob> group, const absl::Status& why) {
   for (WriteJob& job : failed) job.done(why);
   for (auto& call : resume) call();
   // Old events may make the room that is missing.
-  store_->EnforceQuota().status().IgnoreError();
+  EnforceQuota();
   std::unique_lock lock(mutex_);
   if (!stopping_ && !queue_.empty()) {
     wake_.wait_for(lock, absl::ToChronoMilliseconds(options_.retry),
@@ -171,9 +174,20 @@ void Writer::GiveBack(std::vector<WriteJob> group, const absl::Status& why) {
   }
 }
 
+void Writer::EnforceQuota() {
+  const absl::StatusOr<int64_t> dropped = store_->EnforceQuota();
+  if (!dropped.ok()) {
+    LogError(absl::StrCat("quota: ", dropped.status().message()));
+  } else if (*dropped > 0) {
+    LogInfo(absl::StrCat("quota: dropped the ", *dropped, " oldest events"));
+  }
+}
+
 void Writer::Idle() {
-  store_->EnforceQuota().status().IgnoreError();
-  store_->Checkpoint().IgnoreError();
+  EnforceQuota();
+  if (absl::Status status = store_->Checkpoint(); !status.ok()) {
+    LogDebug(absl::StrCat("checkpoint: ", status.message()));
+  }
   // After a burst of 256 streams, glibc kept 109 MiB for later.
   malloc_trim(0);
 }

@@ -73,6 +73,7 @@ class Writer {
   std::vector<WriteJob> TakeGroup();
   void CommitGroup(std::vector<WriteJob> group);
   void GiveBack(std::vector<WriteJob> group, const absl::Status& why);
+  void EnforceQuota();
   void Idle();
 
   Store* const store_;

@@ -294,8 +294,8 @@ grpc::Status RunService::GetDaemonStatus(grpc::ServerContext* context,
   return Serve(context, [&]() -> absl::Status {
     absl::StatusOr<ReadSession> session = Read(*context);
     if (!session.ok()) return session.status();
-    absl::StatusOr<int64_t> runs = session->CountRuns();
-    if (!runs.ok()) return runs.status();
+    absl::StatusOr<ReadSession::Usage> usage = session->CountUsage();
+    if (!usage.ok()) return usage.status();
     const LockOwner self = ThisProcess();
     const std::string path = parts_.options->database();
     response->set_version(INVACT_VERSION);
@@ -304,12 +304,19 @@ grpc::Status RunService::GetDaemonStatus(grpc::ServerContext* context,
     response->set_pid(self.pid);
     response->set_host(self.host);
     response->set_database_path(path);
-    response->set_database_bytes(FileBytes(path) + FileBytes(path + "-wal"));
+    const int64_t wal = FileBytes(path + "-wal");
+    response->set_database_bytes(FileBytes(path) + wal);
+    response->set_wal_bytes(wal);
+    response->set_used_bytes(usage->used_bytes);
+    response->set_events_expired(usage->events_expired);
+    response->set_spools_adopted(parts_.spools_adopted());
+    response->set_file_system(parts_.file_system);
+    response->set_write_error(std::string(parts_.writer->health().message()));
     response->set_quota_bytes(parts_.options->quota_bytes);
     response->set_socket(parts_.options->socket);
     for (const std::string& at : listeners_) response->add_listeners(at);
     response->mutable_started_at()->set_seconds(absl::ToUnixSeconds(started_));
-    response->set_runs(*runs);
+    response->set_runs(usage->runs);
     response->set_streams(parts_.live->open);
     response->set_batches_committed(parts_.live->batches);
     response->set_rejected_messages(parts_.live->rejected);

@@ -31,6 +31,8 @@ struct RunServiceParts {
   LiveStreams* live = nullptr;
   Activity* activity = nullptr;
   WatchHub* watch = nullptr;
+  std::string file_system;  // that holds the database
+  std::function<int64_t()> spools_adopted;
   // Asks main to end the process.
   std::function<void()> stop;
 };

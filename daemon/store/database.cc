@@ -127,13 +127,15 @@ std::optional<double> Query::OptionalDouble() {
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(
-    const std::string& path, Mode mode) {
+    const std::string& path, Mode mode, Sharing sharing) {
   sqlite3* db = nullptr;
   const int flags =
       (mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY
                                : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
       SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
-  const int code = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+  const int code =
+      sqlite3_open_v2(path.c_str(), &db, flags,
+                      sharing == Sharing::kThisProcess ? "unix-excl" : nullptr);
   if (code != SQLITE_OK) {
     absl::Status status =
         db ? ToStatus(db, code) : absl::ResourceExhaustedError("no memory");

@@ -84,10 +84,15 @@ class Query {
 class Database {
  public:
   enum class Mode { kReadWrite, kReadOnly };
+  // kThisProcess: no other process can open it, and no memory is shared
+  // through a file beside it: for a file system that other machines mount.
+  // All connections of a process to one file must say the same.
+  enum class Sharing { kAnyProcess, kThisProcess };
 
   // Opens (kReadWrite: or creates, with mode 0600) the file.
-  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
-                                                        Mode mode);
+  static absl::StatusOr<std::unique_ptr<Database>> Open(
+      const std::string& path, Mode mode,
+      Sharing sharing = Sharing::kAnyProcess);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

@@ -25,7 +25,7 @@ absl::StatusOr<ReadSession> Reader::Start(absl::Time deadline) {
     }
   }
   if (db == nullptr) {
-    auto opened = Database::Open(path_, Database::Mode::kReadOnly);
+    auto opened = Database::Open(path_, Database::Mode::kReadOnly, sharing_);
     if (!opened.ok()) return opened.status();
     db = *std::move(opened);
     absl::Status status =

@@ -63,7 +63,12 @@ class ReadSession {
   // those of that job, else of that name, else those whose id begins so;
   // "@last": those of the newest job.
   absl::StatusOr<std::vector<RunRow>> Match(const std::string& selector);
-  absl::StatusOr<int64_t> CountRuns();
+  struct Usage {
+    int64_t runs = 0;
+    int64_t used_bytes = 0;      // of the file, without what is free in it
+    int64_t events_expired = 0;  // dropped by the quota
+  };
+  absl::StatusOr<Usage> CountUsage();
   // Ids of the runs that have no end.
   absl::StatusOr<std::vector<std::string>> RunningRuns();
 
@@ -96,7 +101,9 @@ class ReadSession {
 class Reader {
  public:
   // The file must have been opened by a Store that is still open.
-  explicit Reader(std::string path) : path_(std::move(path)) {}
+  explicit Reader(std::string path,
+                  Database::Sharing sharing = Database::Sharing::kAnyProcess)
+      : path_(std::move(path)), sharing_(sharing) {}
 
   absl::StatusOr<ReadSession> Start(absl::Time deadline);
 
@@ -105,6 +112,7 @@ class Reader {
   void GiveBack(std::unique_ptr<Database> db);
 
   const std::string path_;
+  const Database::Sharing sharing_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Database>> idle_;
 };

@@ -115,8 +115,21 @@ absl::StatusOr<std::vector<RunRow>> ReadSession::Match(
   return std::vector<RunRow>();
 }
 
-absl::StatusOr<int64_t> ReadSession::CountRuns() {
-  return db_->QueryInt("SELECT COUNT(*) FROM runs");
+absl::StatusOr<ReadSession::Usage> ReadSession::CountUsage() {
+  Usage usage;
+  Query runs = db_->Prepare(
+      "SELECT COUNT(*), COALESCE(SUM(events_expired), 0) FROM runs");
+  if (!runs.Next()) return runs.status();
+  usage.runs = runs.Int();
+  usage.events_expired = runs.Int();
+  absl::StatusOr<int64_t> pages = db_->QueryInt("PRAGMA page_count");
+  absl::StatusOr<int64_t> free = db_->QueryInt("PRAGMA freelist_count");
+  absl::StatusOr<int64_t> size = db_->QueryInt("PRAGMA page_size");
+  if (!pages.ok()) return pages.status();
+  if (!free.ok()) return free.status();
+  if (!size.ok()) return size.status();
+  usage.used_bytes = (*pages - *free) * *size;
+  return usage;
 }
 
 absl::StatusOr<std::vector<std::string>> ReadSession::RunningRuns() {

@@ -1,6 +1,10 @@
 #include "daemon/store/schema.h"
 
+#include <fcntl.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/store/schema_v1.h"
@@ -8,11 +12,22 @@
 namespace invact {
 namespace {
 
+absl::Status SyncFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const bool synced = fd >= 0 && fsync(fd) == 0;
+  const int error = errno;
+  if (fd >= 0) close(fd);
+  if (synced) return absl::OkStatus();
+  return absl::UnavailableError(strerror(error));
+}
+
 absl::Status CopyBefore(Database& db, const std::string& path, int64_t next) {
   const std::string copy = absl::StrCat(path, ".before-v", next);
   unlink(copy.c_str());  // of an attempt that was cut off
   Query vacuum = db.Prepare("VACUUM INTO ?1");
-  const absl::Status status = vacuum.Bind(copy).Run();
+  absl::Status status = vacuum.Bind(copy).Run();
+  // SQLite doesn't sync it, and the step after this one is synced.
+  if (status.ok()) status = SyncFile(copy);
   if (status.ok()) return status;
   unlink(copy.c_str());
   return absl::Status(

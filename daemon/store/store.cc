@@ -115,8 +115,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(
 absl::Status Store::OpenDatabase(bool full_check,
                                  std::vector<std::string>* notes) {
   const bool existed = FileBytes(options_.path) > 0;
-  absl::StatusOr<std::unique_ptr<Database>> db =
-      Database::Open(options_.path, Database::Mode::kReadWrite);
+  absl::StatusOr<std::unique_ptr<Database>> db = Database::Open(
+      options_.path, Database::Mode::kReadWrite, options_.sharing);
   if (!db.ok()) return db.status();
   db_ = *std::move(db);
   // Before the first pragma that writes: a newer file must stay as it is.
@@ -203,57 +203,70 @@ void Store::Rollback() {
 }
 
 absl::StatusOr<int64_t> Store::EnforceQuota() {
-  while (true) {
-    absl::StatusOr<int64_t> pages = db_->QueryInt("PRAGMA page_count");
-    absl::StatusOr<int64_t> free = db_->QueryInt("PRAGMA freelist_count");
-    absl::StatusOr<int64_t> size = db_->QueryInt("PRAGMA page_size");
-    if (!pages.ok()) return pages.status();
-    if (!free.ok()) return free.status();
-    if (!size.ok()) return size.status();
-    const int64_t used = (*pages - *free) * *size;
-    const int64_t quota = options_.quota_bytes;
-    if (quota <= 0 || used <= quota) return used;
-    // Down to the low mark in steps, so that no transaction is long.
-    int64_t to_free = used - static_cast<int64_t>(quota * kQuotaLowMark);
-    bool dropped = false;
-    while (to_free > 0) {
-      absl::Status status = Begin();
-      std::vector<std::tuple<int64_t, int64_t, int64_t, int64_t>> oldest;
-      if (status.ok()) {
-        Query query = db_->Prepare(
-            "SELECT pk, run, LENGTH(records), LENGTH(records) / record_bytes "
-            "FROM event_blobs ORDER BY pk LIMIT ?");
-        query.Bind(int64_t{kBlobsAtATime});
-        while (query.Next()) {
-          const int64_t pk = query.Int(), run = query.Int();
-          const int64_t bytes = query.Int(), events = query.Int();
-          oldest.emplace_back(pk, run, bytes, events);
-        }
-        status = query.status();
-      }
-      for (const auto& [pk, run, bytes, events] : oldest) {
-        if (!status.ok() || to_free <= 0) break;
-        status =
-            db_->Prepare("DELETE FROM event_blobs WHERE pk = ?").Bind(pk).Run();
-        if (status.ok()) {
-          status = db_->Prepare(
-                          "UPDATE runs SET events_expired = events_expired + ? "
-                          "WHERE pk = ?")
-                       .BindAll(events, run)
-                       .Run();
-        }
-        to_free -= bytes;
-        dropped = true;
-      }
-      if (status.ok()) status = Commit();
-      if (!status.ok()) {
-        Rollback();
-        return status;
-      }
-      if (oldest.empty()) break;
+  absl::StatusOr<int64_t> pages = db_->QueryInt("PRAGMA page_count");
+  absl::StatusOr<int64_t> free = db_->QueryInt("PRAGMA freelist_count");
+  absl::StatusOr<int64_t> size = db_->QueryInt("PRAGMA page_size");
+  if (!pages.ok()) return pages.status();
+  if (!free.ok()) return free.status();
+  if (!size.ok()) return size.status();
+  const int64_t used = (*pages - *free) * *size;
+  const int64_t quota = options_.quota_bytes;
+  if (quota <= 0 || used <= quota) return 0;
+  // In steps, so that no transaction is long.
+  int64_t to_free = used - static_cast<int64_t>(quota * kQuotaLowMark);
+  int64_t dropped = 0;
+  while (to_free > 0) {
+    absl::Status status = Begin();
+    absl::StatusOr<Dropped> some = Dropped{};
+    if (status.ok()) some = DropOldestEvents(to_free);
+    if (status.ok()) status = some.status();
+    if (status.ok()) status = Commit();
+    if (!status.ok()) {
+      Rollback();
+      return status;
     }
-    if (!dropped) return used;
+    if (some->bytes == 0) break;  // only rows are left, and they stay
+    to_free -= some->bytes;
+    dropped += some->events;
   }
+  return dropped;
+}
+
+absl::StatusOr<Store::Dropped> Store::DropOldestEvents(int64_t bytes_wanted) {
+  struct Blob {
+    int64_t pk, run, bytes, events;
+  };
+  std::vector<Blob> oldest;
+  {
+    Query query = db_->Prepare(
+        "SELECT pk, run, LENGTH(records), LENGTH(records) / record_bytes "
+        "FROM event_blobs ORDER BY pk LIMIT ?");
+    query.Bind(int64_t{kBlobsAtATime});
+    while (query.Next()) {
+      const int64_t pk = query.Int(), run = query.Int();
+      const int64_t bytes = query.Int(), events = query.Int();
+      oldest.push_back({pk, run, bytes, events});
+    }
+    if (!query.status().ok()) return query.status();
+  }
+  Dropped dropped;
+  for (const Blob& blob : oldest) {
+    if (dropped.bytes >= bytes_wanted) break;
+    absl::Status status = db_->Prepare("DELETE FROM event_blobs WHERE pk = ?")
+                              .Bind(blob.pk)
+                              .Run();
+    if (status.ok()) {
+      status = db_->Prepare(
+                      "UPDATE runs SET events_expired = events_expired + ? "
+                      "WHERE pk = ?")
+                   .BindAll(blob.events, blob.run)
+                   .Run();
+    }
+    if (!status.ok()) return status;
+    dropped.bytes += blob.bytes;
+    dropped.events += blob.events;
+  }
+  return dropped;
 }
 
 absl::Status Store::Checkpoint() {

@@ -36,6 +36,7 @@ struct StoreOptions {
   LockOwner self = ThisProcess();
   // Above this, the oldest events go; rows of layers and steps stay. 0: none.
   int64_t quota_bytes = int64_t{10} << 30;
+  Database::Sharing sharing = Database::Sharing::kAnyProcess;
   // A limit to the size of the file, as a full disk would set; 0: none.
   int64_t max_pages = 0;
 };
@@ -90,7 +91,7 @@ class Store {
 
   // --- outside a group ---
 
-  // Drops old events until the quota is met. Returns the bytes in use.
+  // Drops the oldest events until the quota is met. Returns how many.
   absl::StatusOr<int64_t> EnforceQuota();
   // Moves the log into the file and empties it; freed pages go back.
   absl::Status Checkpoint();
@@ -103,6 +104,11 @@ class Store {
   Store(const StoreOptions& options, LockFile lock);
   absl::Status OpenDatabase(bool full_check, std::vector<std::string>* notes);
   absl::Status FindCodebook();
+  struct Dropped {
+    int64_t bytes = 0;
+    int64_t events = 0;
+  };
+  absl::StatusOr<Dropped> DropOldestEvents(int64_t bytes_wanted);
   absl::Status ApplyParent(int64_t run, const ParentTold& told, int64_t now_ns);
   absl::Status AppendNames(int64_t run, const v1::Batch& batch);
   absl::Status AppendSteps(int64_t run, const v1::Batch& batch);

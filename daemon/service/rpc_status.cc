@@ -51,10 +51,15 @@ grpc::Status ToGrpc(const absl::Status& status) {
                       std::string(status.message()), Details(status, next));
 }
 
+absl::Status WithHint(absl::Status status, absl::string_view next) {
+  status.SetPayload(kNextUrl, absl::Cord(next));
+  return status;
+}
+
 absl::Status WithNext(absl::Status status, absl::string_view next) {
-  absl::Status out(status.code(), absl::StrCat(status.message(), "; ", next));
-  out.SetPayload(kNextUrl, absl::Cord(next));
-  return out;
+  return WithHint(
+      absl::Status(status.code(), absl::StrCat(status.message(), "; ", next)),
+      next);
 }
 
 }  // namespace invact

@@ -16,6 +16,9 @@ grpc::Status ToGrpc(const absl::Status& status);
 
 inline constexpr char kNextUrl[] = "invact/next";
 
+// The same status with that payload: for a message that says it already.
+absl::Status WithHint(absl::Status status, absl::string_view next);
+
 // A status that says what to do next, in its message and its details.
 absl::Status WithNext(absl::Status status, absl::string_view next);
 

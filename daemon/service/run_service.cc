@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <fstream>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "daemon/ingest/validate.h"
 #include "daemon/service/choose_run.h"
+#include "daemon/service/paging.h"
 #include "daemon/service/rpc_status.h"
 #include "daemon/store/schema.h"
 
@@ -17,33 +16,12 @@ namespace invact {
 namespace {
 
 constexpr absl::Duration kLongestCall = absl::Seconds(30);
-constexpr int64_t kDefaultPage = 100;
-constexpr int64_t kLargestPage = 1000;
 constexpr size_t kMaxSelector = 512;
-
-absl::StatusOr<int64_t> PageSize(int32_t asked) {
-  if (asked < 0) return absl::InvalidArgumentError("page_size is negative");
-  return asked == 0 ? kDefaultPage : std::min<int64_t>(asked, kLargestPage);
-}
-
-// Tokens are "<letter>:<number>[:<number>]".
-absl::Status ReadToken(const std::string& token, char* letter, int64_t* first,
-                       int64_t* second) {
-  const std::vector<std::string> parts = absl::StrSplit(token, ':');
-  *second = 0;
-  if (parts.size() < 2 || parts.size() > 3 || parts[0].size() != 1 ||
-      !absl::SimpleAtoi(parts[1], first) ||
-      (parts.size() == 3 && !absl::SimpleAtoi(parts[2], second))) {
-    return absl::InvalidArgumentError(
-        "page_token: pass next_page_token of the page before, unchanged");
-  }
-  *letter = parts[0][0];
-  return absl::OkStatus();
-}
 
 absl::Status CheckSelector(const std::string& selector) {
   if (selector.size() > kMaxSelector) {
-    return absl::InvalidArgumentError("the run's name is too long");
+    return WithNext(absl::InvalidArgumentError("the run's name is too long"),
+                    "give an id, see: invact ls");
   }
   return absl::OkStatus();
 }
@@ -107,12 +85,10 @@ grpc::Status RunService::ListRuns(grpc::ServerContext* context,
     filter.state = request->state();
     filter.limit = *size + 1;
     if (!request->page_token().empty()) {
-      char letter;
-      int64_t started;
-      absl::Status status = ReadToken(request->page_token(), &letter, &started,
-                                      &filter.before_pk);
-      if (!status.ok()) return status;
-      filter.before_started_ns = started;
+      absl::StatusOr<PageToken> token = ReadToken(request->page_token());
+      if (!token.ok()) return token.status();
+      filter.before_started_ns = token->first;
+      filter.before_pk = token->second;
     }
     absl::StatusOr<ReadSession> session = Read(*context);
     if (!session.ok()) return session.status();
@@ -182,15 +158,14 @@ absl::Status RunService::TimelinePage(ReadSession& session, int64_t run,
                                       v1::QueryTimelineResponse* response) {
   absl::StatusOr<int64_t> size = PageSize(request.page_size());
   if (!size.ok()) return size.status();
-  char letter = 's';
-  int64_t first = request.first_step(), second = 0;
+  PageToken from{'s', request.first_step(), 0};
   if (!request.page_token().empty()) {
-    absl::Status status =
-        ReadToken(request.page_token(), &letter, &first, &second);
-    if (!status.ok()) return status;
+    absl::StatusOr<PageToken> token = ReadToken(request.page_token());
+    if (!token.ok()) return token.status();
+    from = *token;
   }
-  if (letter == 's') {
-    auto steps = session.Steps(run, first, request.last_step(), *size + 1);
+  if (from.letter == 's') {
+    auto steps = session.Steps(run, from.first, request.last_step(), *size + 1);
     if (!steps.ok()) return steps.status();
     for (const v1::StepTotals& step : *steps) {
       if (response->steps_size() == *size) {
@@ -200,14 +175,14 @@ absl::Status RunService::TimelinePage(ReadSession& session, int64_t run,
       *response->add_steps() = step;
     }
     if (!request.events()) return absl::OkStatus();
-    first = second = 0;
+    from = {'e', 0, 0};
     if (response->steps_size() > 0) {
       response->set_next_page_token("e:0:0");
       return absl::OkStatus();
     }
   }
   auto page = session.Events(run, request.first_step(), request.last_step(),
-                             {first, second}, *size);
+                             {from.first, from.second}, *size);
   if (!page.ok()) return page.status();
   for (v1::Event& event : page->events) *response->add_events() = event;
   if (page->next) {

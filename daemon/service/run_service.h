@@ -53,6 +53,15 @@ class RunService final : public v1::RunService::WithCallbackMethod_WatchRun<
   grpc::Status GetRun(grpc::ServerContext* context,
                       const v1::GetRunRequest* request,
                       v1::Run* response) override;
+  grpc::Status GetReport(grpc::ServerContext* context,
+                         const v1::GetReportRequest* request,
+                         v1::Report* response) override;
+  grpc::Status ListLayers(grpc::ServerContext* context,
+                          const v1::ListLayersRequest* request,
+                          v1::ListLayersResponse* response) override;
+  grpc::Status CompareRuns(grpc::ServerContext* context,
+                           const v1::CompareRunsRequest* request,
+                           v1::CompareRunsResponse* response) override;
   grpc::Status QueryTimeline(grpc::ServerContext* context,
                              const v1::QueryTimelineRequest* request,
                              v1::QueryTimelineResponse* response) override;
@@ -80,6 +89,10 @@ class RunService final : public v1::RunService::WithCallbackMethod_WatchRun<
   absl::StatusOr<RunRow> Choose(ReadSession& session,
                                 const std::string& selector,
                                 std::optional<int> rank);
+  absl::StatusOr<v1::Report> Report(ReadSession& session,
+                                    const std::string& selector,
+                                    std::optional<int> rank,
+                                    const std::string& step);
   absl::Status TimelinePage(ReadSession& session, int64_t run,
                             const v1::QueryTimelineRequest& request,
                             v1::QueryTimelineResponse* response);

@@ -100,9 +100,9 @@ def measure(name, library, rounds):
             if round_number >= WARM_UP:
                 row["seconds"].append(seconds)
     library.invact_set_policy_for_test(b"invert")
+    plain = rows["none"]["seconds"]
     for row in rows.values():
-        ratios = [a / b for a, b in
-                  zip(row["seconds"], rows["none"]["seconds"])]
+        ratios = [a / b for a, b in zip(row["seconds"], plain)]
         row["ratio"] = statistics.median(ratios)
         row["low"], row["high"] = support.interval(ratios)
         row["step_ms"] = statistics.median(row.pop("seconds")) * 1e3

@@ -25,6 +25,8 @@ constexpr int64_t kRowNs = 200'000;
 // the layers are as they stood 5 % of the run before.
 constexpr int64_t kPatience = 20;
 constexpr size_t kMostOwnWarnings = 16;
+// What is said again may be the very thing that got lost on the way.
+constexpr int kMostSaidAgain = 8;
 
 // Rows change while they are read, and a writer killed between a row and the
 // totals leaves them apart: what is reported adds up to its rows.
@@ -216,6 +218,7 @@ Packer::Sink Batcher::Sealed(const Packer::Sink& sink) {
 }
 
 void Batcher::SayAgain() {
+  if (++said_again_ > kMostSaidAgain) return;
   scopes_said_ = 0;
   site_stamps_.clear();
   last_stamp_ = max_stamp_ = 0;

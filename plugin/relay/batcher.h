@@ -41,8 +41,8 @@ class Batcher {
 
   // Batches were lost: says again what the memory still knows.
   void SayAgain();
-  // Of records that are in no batch any more.
-  void AddLost(uint64_t records) { dropped_ += records; }
+  // Events and step totals that are in no batch any more.
+  void AddLost(uint64_t entries) { dropped_ += entries; }
   // For the report: what of the relay's own work went wrong.
   void Warn(std::string text);
 
@@ -77,6 +77,7 @@ class Batcher {
   std::vector<std::string> own_warnings_;
   size_t own_warnings_said_ = 0;
   bool oom_said_ = false;
+  int said_again_ = 0;
 };
 
 }  // namespace invact

@@ -18,7 +18,7 @@ constexpr int64_t kTryDiskEveryNs = 250 * kMs;
 
 Room Outbox::room() const {
   const bool disk = spool_->is_open() && unspooled_ == 0;
-  const int64_t limit = disk ? kSpoolBytes : kMemoryBytes;
+  const int64_t limit = disk ? limits_.disk_bytes : limits_.memory_bytes;
   const int64_t used = disk ? spool_->bytes() : unspooled_bytes_;
   // The last 8 MiB of a spool are for names and the last tables.
   return {used < limit - limit / 8, used < limit - limit / 32,
@@ -31,13 +31,9 @@ void Outbox::Add(v1::Batch* batch) {
   request.mutable_batch()->Swap(batch);
   auto message = std::make_shared<std::string>();
   request.SerializeToString(message.get());
-  const v1::Batch& made = request.batch();
   Held held;
   held.seq = last_;
-  held.records =
-      made.record_bytes() == 0
-          ? 0
-          : static_cast<uint32_t>(made.records().size() / made.record_bytes());
+  held.entries = CountEntries(request.batch());
   held.message = std::move(message);
   const auto bytes = static_cast<int64_t>(held.message->size());
   held_bytes_ += bytes;
@@ -52,7 +48,7 @@ void Outbox::Add(v1::Batch* batch) {
 
 bool Outbox::ToDisk(const Held& held) {
   if (!spool_->is_open()) return false;
-  if (spool_->Append(held.seq, *held.message, held.records)) return true;
+  if (spool_->Append(held.seq, *held.message, held.entries)) return true;
   log_->Say("the spool takes no more (" + std::string(std::strerror(errno)) +
             "); going on in memory");
   return false;
@@ -119,20 +115,18 @@ void Outbox::Acknowledge(uint64_t seq) {
 void Outbox::Replace(uint64_t seq) {
   v1::StreamRequest request;
   const std::shared_ptr<const std::string> message = Message(seq);
-  if (request.ParseFromString(*message) &&
-      request.batch().record_bytes() != 0) {
-    lost_records_ +=
-        request.batch().records().size() / request.batch().record_bytes();
+  if (request.ParseFromString(*message)) {
+    lost_entries_ += CountEntries(request.batch());
   }
   replaced_ = seq;
   lost_any_ = true;
 }
 
-bool Outbox::TakeLosses(uint64_t* records) {
+bool Outbox::TakeLosses(uint64_t* entries) {
   if (!lost_any_) return false;
   lost_any_ = false;
-  const uint64_t lost = lost_records_ + spool_->lost_records();
-  *records = lost - std::exchange(lost_said_, lost);
+  const uint64_t lost = lost_entries_ + spool_->lost_entries();
+  *entries = lost - std::exchange(lost_said_, lost);
   return true;
 }
 

@@ -1,10 +1,9 @@
 // Batches between their making and their acknowledgement: numbered, encoded,
 // on disk where the disk takes them, and the newest of them in memory.
 //
-// Owned and used by the relay's one thread. Bounded: what the disk holds by
-// kSpoolBytes, what only memory holds by kMemoryBytes; Room says what may
-// still be made. A batch that can't be read back is replaced by an empty one,
-// because the daemon takes no holes; what was in it is counted.
+// Owned and used by the relay's one thread. Bounded by OutboxLimits; Room says
+// what may still be made. A batch that can't be read back is replaced by an
+// empty one, because the daemon takes no holes; what was in it is counted.
 #ifndef INVACT_PLUGIN_RELAY_OUTBOX_H_
 #define INVACT_PLUGIN_RELAY_OUTBOX_H_
 
@@ -20,13 +19,17 @@
 
 namespace invact {
 
+struct OutboxLimits {
+  int64_t disk_bytes = 256 << 20;
+  // Of batches that are on no disk.
+  int64_t memory_bytes = 4 << 20;
+};
+
 class Outbox {
  public:
-  static constexpr int64_t kSpoolBytes = 256 << 20;
-  static constexpr int64_t kMemoryBytes = 4 << 20;
-
   // Both must outlive it. The spool may be one that could not be opened.
-  Outbox(Spool* spool, RelayLog* log) : spool_(spool), log_(log) {}
+  Outbox(Spool* spool, RelayLog* log, OutboxLimits limits = {})
+      : spool_(spool), log_(log), limits_(limits) {}
 
   Room room() const;
   // Gives the batch its number.
@@ -50,13 +53,14 @@ class Outbox {
   void Replace(uint64_t seq);
 
   // True once after batches were replaced: say again what was in them.
-  // `*records`: events that were lost with them since the call before.
-  bool TakeLosses(uint64_t* records);
+  // `*entries`: events and step totals that were lost with them since the call
+  // before.
+  bool TakeLosses(uint64_t* entries);
 
  private:
   struct Held {
     uint64_t seq;
-    uint32_t records;
+    uint32_t entries;
     std::shared_ptr<const std::string> message;
   };
   bool ToDisk(const Held& held);
@@ -65,6 +69,7 @@ class Outbox {
 
   Spool* const spool_;
   RelayLog* const log_;
+  const OutboxLimits limits_;
   uint64_t last_ = 0;
   uint64_t acknowledged_ = 0;
   // The newest batches, without holes; the last `unspooled_` of them are on no
@@ -76,7 +81,7 @@ class Outbox {
   int64_t next_try_ns_ = 0;
   uint64_t replaced_ = 0;  // the newest batch that was refused for its content
   bool lost_any_ = false;
-  uint64_t lost_records_ = 0;  // besides those that the spool counts
+  uint64_t lost_entries_ = 0;  // besides those that the spool counts
   uint64_t lost_said_ = 0;
 };
 

@@ -10,7 +10,9 @@ namespace invact {
 
 namespace {
 
-constexpr int64_t kTickNs = 50 * kMs;
+constexpr int64_t kIdleTickNs = 50 * kMs;
+// While records come: a burst of 400,000 a second and thread fits.
+constexpr int64_t kBusyTickNs = 20 * kMs;
 constexpr int64_t kLeastTickNs = 2 * kMs;
 // A ring should be at most this full when the relay looks at it.
 constexpr int64_t kWantedFill = kRingRecords / 4;
@@ -22,6 +24,8 @@ constexpr int64_t kStopNs = 3 * kSecond;
 constexpr int64_t kStatusNs = 300 * kMs;
 // Without any acknowledgement.
 constexpr int64_t kStuckNs = 10 * kSecond;
+// What is on no disk has only a daemon that is started just now.
+constexpr int64_t kHomelessNs = 3 * kSecond;
 // For a daemon that is just being started again.
 constexpr int64_t kRestartNs = kSecond;
 constexpr int64_t kMostDeliverNs = 60 * kSecond;
@@ -64,7 +68,7 @@ RelayLoop::RelayLoop(const RelayOptions& options, const std::string& hello,
       batcher_(reader),
       outbox_(spool, log),
       uplink_(options, hello, &outbox_, log),
-      tick_ns_(kTickNs) {}
+      tick_ns_(kBusyTickNs) {}
 
 Packer::Sink RelayLoop::sink() {
   return [this](v1::Batch* batch) { outbox_.Add(batch); };
@@ -93,9 +97,12 @@ void RelayLoop::Round() {
   batcher_.Look(
       now, uplink_.acknowledged_ns(), [this] { return outbox_.room(); },
       sink());
-  tick_ns_ = fill <= kWantedFill
-                 ? std::min(kTickNs, tick_ns_ * 2)
-                 : std::max(kLeastTickNs, tick_ns_ * kWantedFill / fill);
+  if (fill == 0) {
+    tick_ns_ = kIdleTickNs;
+  } else {
+    tick_ns_ =
+        std::clamp(tick_ns_ * kWantedFill / fill, kLeastTickNs, kBusyTickNs);
+  }
   outbox_.TryDisk(now);
   uplink_.Advance(now);
 }
@@ -147,7 +154,8 @@ bool RelayLoop::WorthWaiting(int64_t began_ns, int64_t now_ns) const {
   if (now_ns - began_ns > kMostDeliverNs || now_ns - heard > kStuckNs) {
     return false;
   }
-  if (!outbox_.all_spooled() || uplink_.has_stream()) return true;
+  if (uplink_.has_stream()) return true;
+  if (!outbox_.all_spooled()) return now_ns - heard < kHomelessNs;
   if (uplink_.absent() || uplink_.refused()) return false;
   return now_ns - heard < kRestartNs;
 }

@@ -1,7 +1,7 @@
 // One run's relay: looks, batches, sends, and brings the run to its end.
 //
-// Lives in main, one thread. Wakes up every 50 ms, sooner while a ring fills
-// faster than that.
+// Lives in main, one thread. Wakes up every 50 ms, and while records come every
+// 20 ms, sooner where a ring fills faster than that.
 #ifndef INVACT_PLUGIN_RELAY_RELAY_LOOP_H_
 #define INVACT_PLUGIN_RELAY_RELAY_LOOP_H_
 

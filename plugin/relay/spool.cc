@@ -23,17 +23,22 @@ constexpr int64_t kSmallSegment = 256 << 10;
 constexpr int kLockTries = 50;
 constexpr useconds_t kLockPauseUs = 2000;
 
-uint64_t RecordsIn(std::string_view payload) {
+uint64_t EntriesIn(std::string_view payload) {
   v1::StreamRequest request;
-  if (!request.ParseFromArray(payload.data(),
-                              static_cast<int>(payload.size())) ||
-      request.batch().record_bytes() == 0) {
-    return 0;
-  }
-  return request.batch().records().size() / request.batch().record_bytes();
+  return request.ParseFromArray(payload.data(),
+                                static_cast<int>(payload.size()))
+             ? CountEntries(request.batch())
+             : 0;
 }
 
 }  // namespace
+
+uint32_t CountEntries(const v1::Batch& batch) {
+  const auto steps = static_cast<uint32_t>(batch.steps_size());
+  if (batch.record_bytes() == 0) return steps;
+  return steps +
+         static_cast<uint32_t>(batch.records().size() / batch.record_bytes());
+}
 
 Spool::Spool(std::string run_id, std::string hello)
     : run_id_(std::move(run_id)), hello_(std::move(hello)) {}
@@ -155,7 +160,7 @@ bool Spool::WriteWhole(std::string_view bytes) {
   return false;
 }
 
-bool Spool::Append(uint64_t seq, std::string_view payload, uint32_t records) {
+bool Spool::Append(uint64_t seq, std::string_view payload, uint32_t entries) {
   if (run_dir_ < 0) {
     errno = ENOENT;
     return false;
@@ -168,9 +173,18 @@ bool Spool::Append(uint64_t seq, std::string_view payload, uint32_t records) {
   if (!fits && !BeginSegment(seq)) return false;
   frame_.clear();
   AppendFrame(seq, payload, &frame_);
-  if (!WriteWhole(frame_)) return false;
+  if (!WriteWhole(frame_)) {
+    // The job's limit on file sizes: another file has room.
+    const Segment& full = segments_.back();
+    if (errno != EFBIG || full.last < full.first || !BeginSegment(seq)) {
+      return false;
+    }
+    frame_.clear();
+    AppendFrame(seq, payload, &frame_);
+    if (!WriteWhole(frame_)) return false;
+  }
   segments_.back().last = seq;
-  segments_.back().records += records;
+  segments_.back().entries += entries;
   return true;
 }
 
@@ -211,10 +225,10 @@ void Spool::GiveUp(Segment* segment) {
       SpoolStatus::kOk) {
     Frame frame;
     while (reader.Next(&frame) == SpoolStatus::kOk) {
-      if (frame.seq != 0) good += RecordsIn(frame.payload);
+      if (frame.seq != 0) good += EntriesIn(frame.payload);
     }
   }
-  if (segment->records > good) lost_records_ += segment->records - good;
+  if (segment->entries > good) lost_entries_ += segment->entries - good;
   reader_.reset();
   // What is written from now on must not stand behind the damage.
   if (segment == &segments_.back() && file_ >= 0) {

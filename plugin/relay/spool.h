@@ -15,9 +15,14 @@
 #include <string_view>
 #include <vector>
 
+#include "invact/v1/ingest.pb.h"
 #include "plugin/relay/segment_reader.h"
 
 namespace invact {
+
+// Events and step totals: what is missed where a batch gets lost. All else the
+// shared memory still knows.
+uint32_t CountEntries(const v1::Batch& batch);
 
 class Spool {
  public:
@@ -36,16 +41,16 @@ class Spool {
   int run_dir() const { return run_dir_; }
   const std::string& folder() const { return folder_; }
 
-  // `records`: events inside, to be counted should the frame get lost. False
+  // `entries`: CountEntries of it, should the frame get lost. False
   // with errno where the disk refuses. Sequence numbers must follow each other
   // within a segment; `seq` of another one begins a segment.
-  bool Append(uint64_t seq, std::string_view payload, uint32_t records);
+  bool Append(uint64_t seq, std::string_view payload, uint32_t entries);
 
   // The payload of a batch, quickest in the order of numbers. False where it
   // is not there, or damaged: then all that follows in its segment is, too.
   bool Read(uint64_t seq, std::string* payload);
-  // Events in batches that Read had to give up, so far.
-  uint64_t lost_records() const { return lost_records_; }
+  // In batches that Read had to give up, so far.
+  uint64_t lost_entries() const { return lost_entries_; }
 
   // Deletes what is no longer needed.
   void Acknowledged(uint64_t seq);
@@ -58,7 +63,7 @@ class Spool {
   struct Segment {
     uint64_t first = 0, last = 0;  // last < first: no batch yet
     int64_t bytes = 0;
-    uint64_t records = 0;
+    uint64_t entries = 0;
     bool damaged = false;
   };
   bool OpenIn(const std::string& folder, std::string* problem);
@@ -82,7 +87,7 @@ class Spool {
   std::unique_ptr<SegmentReader> reader_;
   uint64_t reader_segment_ = 0;  // the segment's first, while there is a reader
   uint64_t reader_next_ = 0;     // the batch that comes next in it
-  uint64_t lost_records_ = 0;
+  uint64_t lost_entries_ = 0;
 };
 
 }  // namespace invact

@@ -132,7 +132,7 @@ void Uplink::Open(int64_t now_ns) {
       state_ = State::kAbsent;
       retry_ns_ = now_ns + kLookNs;
     } else {
-      End(way.status());
+      End(way.status(), false);
     }
     return;
   }
@@ -235,16 +235,17 @@ void Uplink::Handle(int tag, bool ok) {
   }
   if (call.finished && call.pending == 0) {
     const std::unique_ptr<Call> ended = std::move(call_);
+    const grpc::Status& said = ended->status;
     if (!ended->broken.empty()) {
-      End(absl::UnavailableError(ended->broken));
+      End(absl::UnavailableError(ended->broken), ended->welcomed);
+    } else if (said.ok()) {
+      End(ended->half_closed ? absl::OkStatus()
+                             : absl::UnavailableError("the stream ended"),
+          ended->welcomed);
     } else {
-      const bool quiet = ended->half_closed && ended->status.ok();
-      End(quiet ? absl::OkStatus()
-                : absl::Status(ended->status.ok()
-                                   ? absl::StatusCode::kUnavailable
-                                   : static_cast<absl::StatusCode>(
-                                         ended->status.error_code()),
-                               ended->status.error_message()));
+      End(absl::Status(static_cast<absl::StatusCode>(said.error_code()),
+                       said.error_message()),
+          ended->welcomed);
     }
   }
 }
@@ -269,6 +270,7 @@ void Uplink::TakeReply() {
     }
     if (seq > outbox_->acknowledged()) outbox_->Acknowledge(seq);
     acknowledged_ns_ = MonoNs();
+    failures_ = 0;
   }
 }
 
@@ -286,7 +288,6 @@ void Uplink::TakeWelcome(uint64_t last_seq, int major, int minor) {
   call_->sent = last_seq;
   call_->welcomed = true;
   acknowledged_ns_ = MonoNs();
-  failures_ = 0;
   state_ = State::kTrying;
 }
 
@@ -296,7 +297,7 @@ void Uplink::Break(const std::string& why) {
 }
 
 // `status`: why there is no stream now.
-void Uplink::End(const absl::Status& status) {
+void Uplink::End(const absl::Status& status, bool welcomed) {
   const int64_t now = MonoNs();
   if (status.ok()) return;
   state_ = IsRefusal(status) ? State::kRefused : State::kTrying;
@@ -304,20 +305,27 @@ void Uplink::End(const absl::Status& status) {
       state_ == State::kRefused ? "refused: " : "no daemon: ",
       absl::string_view(status.message().data(), status.message().size()),
       "; spooling"));
-  if (status.code() == absl::StatusCode::kInvalidArgument) {
-    // Twice at the same batch: it is the batch, not the daemon.
-    const uint64_t next = outbox_->acknowledged() + 1;
-    if (next <= outbox_->last() && suspect_ == next) {
-      outbox_->Replace(next);
-      state_ = State::kTrying;
-    }
-    suspect_ = next;
+  if (welcomed && status.code() == absl::StatusCode::kInvalidArgument) {
+    Suspect();
   }
   retry_ns_ = now + (state_ == State::kRefused
                          ? kRefusedRetryNs
                          : std::min(kMostRetryNs,
                                     kFirstRetryNs << std::min(failures_, 8)));
   ++failures_;
+}
+
+// The daemon did not like the batch after the last one that it took. Twice at
+// the same: it is the batch, not the moment.
+void Uplink::Suspect() {
+  const uint64_t next = outbox_->acknowledged() + 1;
+  if (next > outbox_->last()) return;
+  if (suspect_ == next) {
+    log_->Say(absl::StrCat("batch ", next, " is given up: refused twice"));
+    outbox_->Replace(next);
+  }
+  suspect_ = next;
+  state_ = State::kTrying;
 }
 
 }  // namespace invact

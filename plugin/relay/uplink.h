@@ -57,7 +57,9 @@ class Uplink {
   void Handle(int tag, bool ok);
   void TakeReply();
   void TakeWelcome(uint64_t last_seq, int major, int minor);
-  void End(const absl::Status& status);
+  // `welcomed`: the stream had got that far.
+  void End(const absl::Status& status, bool welcomed);
+  void Suspect();
   void Break(const std::string& why);
 
   const RelayOptions& options_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,7 +29,13 @@ SharedRun* CreateSharedRun(int* memfd, std::string* error) {
     return nullptr;
   }
   void* memory = MAP_FAILED;
-  if (ftruncate(fd, sizeof(SharedRun)) != 0) {
+  rlimit files;
+  if (getrlimit(RLIMIT_FSIZE, &files) == 0 &&
+      files.rlim_cur < sizeof(SharedRun)) {
+    // ftruncate would not only fail: SIGXFSZ would end the job.
+    *error = "the limit on file sizes (ulimit -f) is below " +
+             std::to_string((sizeof(SharedRun) >> 20) + 1) + " MiB";
+  } else if (ftruncate(fd, sizeof(SharedRun)) != 0) {
     *error = Failed("ftruncate of the memfd");
   } else if (fcntl(fd, F_ADD_SEALS, kSeals) != 0) {
     *error = Failed("sealing the memfd");

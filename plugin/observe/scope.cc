@@ -6,12 +6,12 @@
 #include <atomic>
 #include <mutex>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "plugin/guard.h"
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/scope_stack.h"
+#include "plugin/pointer_map.h"
 
 namespace invact {
 
@@ -20,7 +20,7 @@ namespace {
 struct PersistentStorages {
   std::mutex mutex;
   std::unordered_map<const void*, std::vector<const void*>> by_owner;
-  std::unordered_map<const void*, int> owners_of;
+  PointerMap<int> owners_of;
   std::atomic<uint32_t> unowned{0};
 };
 
@@ -84,9 +84,9 @@ void SetPersistentStorages(const void* owner,
   std::lock_guard lock(persistent.mutex);
   auto& mine = persistent.by_owner[owner];
   for (const void* storage : mine) {
-    auto it = persistent.owners_of.find(storage);
-    if (it != persistent.owners_of.end() && --it->second == 0) {
-      persistent.owners_of.erase(it);
+    int* owners = persistent.owners_of.Find(storage);
+    if (owners != nullptr && --*owners == 0) {
+      persistent.owners_of.Erase(storage);
     }
   }
   mine.assign(storages.begin(), storages.end());
@@ -97,7 +97,7 @@ void SetPersistentStorages(const void* owner,
 bool IsPersistentStorage(const void* storage) noexcept {
   PersistentStorages& persistent = Persistent();
   std::lock_guard lock(persistent.mutex);
-  if (persistent.owners_of.contains(storage)) return true;
+  if (persistent.owners_of.Find(storage) != nullptr) return true;
   persistent.unowned.fetch_add(1, std::memory_order_relaxed);
   return false;
 }

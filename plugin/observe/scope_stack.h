@@ -30,7 +30,7 @@ extern thread_local ScopeStack t_scopes;
 int64_t MonotonicNs() noexcept;
 
 // Whether the storage belongs to a parameter or buffer of a module seen so far.
-// An unknown one is remembered (TakePersistentStale).
+// An unknown one is remembered (TakeUnownedSaves).
 bool IsPersistentStorage(const void* storage) noexcept;
 
 }  // namespace invact

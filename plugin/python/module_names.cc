@@ -247,7 +247,7 @@ void ModuleNames::SetName(PyObject* module, const ModuleName& name) {
   }
   Known& known = modules_.find(module)->second;
   if (known.name.root == 0 || known.name.root == name.root) {
-    known.name = name;
+    known.name = current_[module] = name;
     return;
   }
   for (ModuleName& other : known.others) {
@@ -268,6 +268,7 @@ bool ModuleNames::UseName(PyObject* module, uint32_t root) {
   for (ModuleName& other : known.others) {
     if (other.root != root) continue;
     std::swap(known.name, other);
+    current_[module] = known.name;
     return true;
   }
   return false;
@@ -311,6 +312,7 @@ void ModuleNames::RefreshStorages() {
 void ModuleNames::Forget(PyObject* module) {
   auto node = modules_.extract(module);
   if (node.empty()) return;
+  current_.Erase(module);
   Known& known = node.mapped();
   known.others.push_back(known.name);
   for (const ModuleName& name : known.others) {
@@ -331,6 +333,7 @@ void ModuleNames::Forget(PyObject* module) {
         it->second.name = it->second.others.back();
         it->second.others.pop_back();
       }
+      current_[one] = it->second.name;
     }
   }
   g_python.Py_DecRef(known.weak_reference);

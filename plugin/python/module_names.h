@@ -21,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "plugin/pointer_map.h"
 #include "plugin/python/python_api.h"
 
 namespace invact {
@@ -41,10 +42,8 @@ class ModuleNames {
 
   // A module called by `caller` inside a call of the root numbered `root`.
   ModuleName Nested(PyObject* module, PyObject* caller, uint32_t root) {
-    const auto it = modules_.find(module);
-    if (it != modules_.end() && it->second.name.root == root) {
-      return it->second.name;
-    }
+    const ModuleName* name = current_.Find(module);
+    if (name != nullptr && name->root == root) return *name;
     return SearchNested(module, caller, root);
   }
 
@@ -83,6 +82,7 @@ class ModuleNames {
   void RefreshStorages();
 
   std::unordered_map<PyObject*, Known> modules_;
+  PointerMap<ModuleName> current_;  // each module's Known::name
   std::unordered_map<uint32_t, Root> roots_;
   std::unordered_map<uint32_t, std::string> paths_;  // by scope
   uint32_t next_root_ = 1;

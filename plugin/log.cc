@@ -1,6 +1,7 @@
 #include "plugin/log.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <mutex>
 
@@ -133,9 +134,10 @@ void SayEnd(const Config&, const std::string& run_id, int64_t baseline_bytes,
   const int64_t eliminated = baseline_bytes - held_bytes;
   char share[32] = "";
   if (baseline_bytes > 0) {
-    std::snprintf(share, sizeof(share), " (%+.0f %%, measured)",
-                  -100.0 * static_cast<double>(eliminated) /
-                      static_cast<double>(baseline_bytes));
+    const auto percent = std::lround(-100.0 * static_cast<double>(eliminated) /
+                                     static_cast<double>(baseline_bytes));
+    std::snprintf(share, sizeof(share), " (%s%ld %%, measured)",
+                  percent > 0 ? "+" : "", percent);
   }
   WriteLine("run " + id + " saved " + Pair(eliminated, baseline_bytes) + share +
             (complete ? "" : ", in a step that was not completed") +

@@ -1,8 +1,6 @@
 """What the jobs of these tests train: a small model, deterministic."""
 
 import hashlib
-import os
-import threading
 
 import torch
 from torch import nn
@@ -31,23 +29,3 @@ def train(steps=2, seed=0):
     for parameter in model.parameters():
         digest.update(parameter.detach().numpy().tobytes())
     return {"losses": losses, "digest": digest.hexdigest()}
-
-
-def footprint():
-    """What others can see of this process: libraries, threads, files."""
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        mapped = {line.split(maxsplit=5)[5].strip() for line in maps
-                  if len(line.split(maxsplit=5)) == 6}
-    descriptors = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:
-            continue  # the folder that was being listed
-        if not target.startswith(("pipe:", "socket:")):
-            descriptors.add(target)
-        else:
-            descriptors.add(f"{number} {target.split(':')[0]}")
-    return {"mapped": sorted(mapped), "descriptors": sorted(descriptors),
-            "tasks": len(os.listdir("/proc/self/task")),
-            "python_threads": threading.active_count()}

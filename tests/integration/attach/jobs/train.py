@@ -3,7 +3,8 @@
 import json
 import sys
 
+import footprints
 import tiny
 
 result = tiny.train(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
-print(json.dumps({**result, **tiny.footprint()}))
+print(json.dumps({**result, **footprints.footprint()}))

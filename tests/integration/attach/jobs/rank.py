@@ -1,0 +1,20 @@
+"""One rank of a data-parallel job on the CPU."""
+
+import json
+import os
+
+import tiny
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+dist.init_process_group("gloo")
+model = DistributedDataParallel(tiny.make())
+optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+for _ in range(3):
+    loss = tiny.step(model, optimizer)
+total = torch.tensor([loss])
+dist.all_reduce(total)
+dist.destroy_process_group()
+print(json.dumps({"rank": int(os.environ["RANK"]), "loss": total.item()}),
+      flush=True)

@@ -32,7 +32,7 @@ struct Config {
   bool ledger_log = false;      // INVACT_LOG=ledger[:FILE]
   std::string ledger_log_file;  // empty: stderr
   bool disabled = false;        // INVACT_DISABLE=1
-  bool bad_value = false;       // a complaint says which: the job runs plain
+  bool bad_value = false;       // said at the first save: the job runs plain
 };
 
 // Reads the process's environment. Complaints (one line each, "invact: ...")

@@ -4,7 +4,9 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <torch/csrc/autograd/engine.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -15,6 +17,7 @@
 #include "plugin/log.h"
 #include "plugin/observe/graph_task.h"
 #include "plugin/observe/recorder.h"
+#include "plugin/observe/run_start.h"
 #include "plugin/observe/saved_variables.h"
 #include "plugin/observe/user_scope.h"
 #include "plugin/plugin_api.h"
@@ -58,6 +61,15 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   return true;
 }
 
+// Half an installation is not worth a change of the job.
+bool RelayIsThere(const std::string& lib_dir) {
+  const std::string relay = RelayPath(lib_dir);
+  if (access(relay.c_str(), X_OK) == 0) return true;
+  SayTrouble("relay", "no relay at " + relay + " (" + std::strerror(errno) +
+                          "); the job runs plain (next: invact doctor)");
+  return false;
+}
+
 int Failed(const invact_start& start, const std::string& why) {
   if (start.why != nullptr) {
     std::snprintf(start.why, start.why_size, "%s", why.c_str());
@@ -67,9 +79,12 @@ int Failed(const invact_start& start, const std::string& why) {
 
 int Start(const invact_start& start) {
   std::vector<std::string> complaints;
-  const Config config = ReadConfig(&complaints);
+  Config config = ReadConfig(&complaints);
   ConfigureLog(config, complaints, start.write_line);
   if (config.disabled || config.policy == Policy::kNone) return 1;
+  if (!config.bad_value && !RelayIsThere(start.lib_dir)) {
+    config.bad_value = true;
+  }
   std::string error;
   if (!ObserveBackwards(start.python != 0, &error) ||
       !ObserveSavedVariables(start.python != 0, &error)) {

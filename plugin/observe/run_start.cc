@@ -75,6 +75,10 @@ void AtExit(int status, void*) { Recorder::Get().Finish(status); }
 
 }  // namespace
 
+std::string RelayPath(const std::string& lib_dir) {
+  return lib_dir + "/../bin/invact-relay";
+}
+
 SharedRun* StartRun(const RunFacts& facts) noexcept {
   const std::string run_id = NewRunId();
   std::string error;
@@ -88,8 +92,7 @@ SharedRun* StartRun(const RunFacts& facts) noexcept {
   }
   FillInfo(facts, run_id, &shared->info);
   if (memfd >= 0) {
-    const std::string relay = facts.lib_dir + "/../bin/invact-relay";
-    if (!LaunchRelay(memfd, relay.c_str(), &error)) {
+    if (!LaunchRelay(memfd, RelayPath(facts.lib_dir).c_str(), &error)) {
       SayTrouble("relay", error +
                               "; totals are counted for the end line only "
                               "(next: invact doctor)");

@@ -13,6 +13,9 @@
 
 namespace invact {
 
+// Beside the folder that libinvact.so lies in.
+std::string RelayPath(const std::string& lib_dir);
+
 struct RunFacts {
   const Config& config;
   const std::string& lib_dir;
@@ -21,8 +24,8 @@ struct RunFacts {
 };
 
 // Creates the shared memory, starts the relay, says the start line. Without a
-// relay (not found, no memfd) the run is still counted for the end line.
-// nullptr when there is not even memory.
+// relay (no memfd, no process to be had) the run is still counted for the end
+// line. nullptr when there is not even memory.
 SharedRun* StartRun(const RunFacts& facts) noexcept;
 
 // nullptr when not asked for, or when the file can't be written (said).

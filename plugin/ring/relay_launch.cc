@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,6 +61,25 @@ bool Inherited(std::string_view variable) {
   __builtin_unreachable();
 }
 
+// Orphans go to the nearest ancestor that asked for them: the job itself, where
+// it did. While one of these is alive it has not, so that the relay goes past
+// it. Process 1 of a container gets every orphan, asked or not.
+class NoReaper {
+ public:
+  NoReaper() {
+    if (prctl(PR_GET_CHILD_SUBREAPER, &was_one_, 0, 0, 0) != 0) was_one_ = 0;
+    if (was_one_ != 0) prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+  }
+  ~NoReaper() {
+    if (was_one_ != 0) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  }
+  NoReaper(const NoReaper&) = delete;
+  NoReaper& operator=(const NoReaper&) = delete;
+
+ private:
+  int was_one_ = 0;
+};
+
 }  // namespace
 
 uint64_t ProcessStartTicks(pid_t pid) {
@@ -99,6 +119,7 @@ bool LaunchRelay(int memfd, const char* relay_path, std::string* error) {
   std::string name = "invact-relay";
   char* argv[] = {name.data(), pid.data(), fd.data(), started.data(), nullptr};
 
+  const NoReaper no_reaper;
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -84,7 +84,9 @@ class Place:
         self._work.__exit__(*error)
 
     def environment(self, **extra):
+        # One thread: how MKL splits a sum depends on how busy the machine is.
         kept = self._work.environment(
+            OMP_NUM_THREADS="1",
             HOME=str(self.folder / "home"), TMPDIR=str(self.folder / "tmp"))
         kept.update(extra)
         return kept

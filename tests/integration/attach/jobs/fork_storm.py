@@ -16,9 +16,8 @@ torch.set_num_threads(1)
 
 def work():
     model = tiny.make()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     while not stop.is_set():
-        tiny.step(model, optimizer)
+        tiny.step(model)
         training.release()
 
 

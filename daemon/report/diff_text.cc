@@ -107,13 +107,17 @@ size_t Limit(std::vector<Folded>* rows) {
   if (rows->size() <= kMostRows) return 0;
   std::vector<int64_t> changes;
   for (const Folded& row : *rows) changes.push_back(std::abs(row.change()));
-  std::nth_element(changes.begin(), changes.begin() + kMostRows, changes.end(),
-                   std::greater<>());
-  const int64_t least = changes[kMostRows];
+  std::sort(changes.begin(), changes.end(), std::greater<>());
+  const int64_t least = changes[kMostRows - 1];
+  // Of those that change by `least` the first ones stay.
+  auto room = static_cast<int64_t>(kMostRows) -
+              (std::lower_bound(changes.begin(), changes.end(), least,
+                                std::greater<>()) -
+               changes.begin());
   const size_t before = rows->size();
-  size_t kept = 0;
   std::erase_if(*rows, [&](const Folded& row) {
-    return std::abs(row.change()) < least || kept++ >= kMostRows;
+    const int64_t change = std::abs(row.change());
+    return change < least || (change == least && room-- <= 0);
   });
   return before - rows->size();
 }

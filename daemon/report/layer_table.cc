@@ -12,6 +12,10 @@
 namespace invact {
 namespace {
 
+// Of a text in a table that is not made to fit: a longer one would push the
+// figures out of sight.
+constexpr int kLongest = 160;
+
 std::string ChangeText(int64_t held, int64_t baseline) {
   if (held == baseline) return "";
   if (baseline == 0) return "new";
@@ -110,28 +114,31 @@ std::string LayerTableText(const v1::Report& report, const TextStyle& style) {
   }
   absl::StrAppend(&note, "; each one: invact report ", ShortId(report.run()),
                   " --all");
+  note = Wrap(note, TextWidth(style), 2);
+  note.pop_back();  // the colour ends with the line
   return absl::StrCat(table.Print(style), "  ", Paint(style, Ink::kDim, note),
                       "\n");
 }
 
 std::string SiteTable(const v1::Report& report, const TextStyle& style) {
-  Table table({{"layer", false, 24},
-               {"op", false, 12},
+  Table table({{"layer"},
+               {"op"},
                {"#", true},
-               {"dtype", false, 8},
+               {"dtype"},
                {"baseline", true},
                {"held", true},
                {"change", true},
-               {"action", false, 12}});
+               {"action"}});
   for (const v1::Layer& layer : report.layers()) {
     Cell action = ActionCell(layer.action(), layer.declined());
     if (layer.shared() && layer.declined().empty()) {
       action = {"shared", Ink::kDim};
     }
-    table.Add({{NameText(layer.name())},
-               {ShortOp(layer.op())},
+    table.Add({{Shorten(NameText(layer.name()), kLongest)},
+               {layer.op().empty() ? "(not known)"
+                                   : Shorten(EscapeLine(layer.op()), kLongest)},
                {absl::StrCat(layer.ordinal())},
-               {EscapeLine(layer.dtype())},
+               {Shorten(EscapeLine(layer.dtype()), kLongest)},
                {BytesInColumn(layer.baseline_bytes())},
                {BytesInColumn(layer.held_bytes())},
                ChangeCell(layer.held_bytes(), layer.baseline_bytes()),

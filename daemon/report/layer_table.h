@@ -11,7 +11,8 @@ namespace invact {
 
 // Equal blocks folded, small lines added up: fits a screen.
 std::string LayerTableText(const v1::Report& report, const TextStyle& style);
-// Each call site.
+// Each call site with its whole name (up to 160 columns): lines may be longer
+// than the style says.
 std::string SiteTable(const v1::Report& report, const TextStyle& style);
 
 }  // namespace invact

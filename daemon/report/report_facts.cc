@@ -87,7 +87,7 @@ std::string CheckpointText(const v1::Report& report) {
 
 std::string TimingText(const v1::Timing& timing) {
   if (!timing.has_step_seconds_median()) {
-    return "not known: no step was completed";
+    return "not known: no completed step was timed";
   }
   std::string out =
       absl::StrCat("step ", Seconds(timing.step_seconds_median()));

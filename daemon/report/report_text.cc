@@ -13,8 +13,6 @@
 namespace invact {
 namespace {
 
-int WidthOf(const TextStyle& style) { return std::max(style.width, 80); }
-
 std::string Heading(const TextStyle& style, const std::string& title,
                     const std::string& tag) {
   return absl::StrCat("\n", Paint(style, Ink::kBold, title), "  ",
@@ -58,8 +56,8 @@ std::string Head(const v1::Report& report, const TextStyle& style) {
           : absl::StrCat("All bytes are what step ", step.index(),
                          " had saved in its ", EscapeLine(step.phase()),
                          "; it was not completed");
-  return absl::StrCat(out, "  ", Wrap(facts, WidthOf(style), 2), "  ",
-                      Wrap(which, WidthOf(style), 2));
+  return absl::StrCat(out, "  ", Wrap(facts, TextWidth(style), 2), "  ",
+                      Wrap(which, TextWidth(style), 2));
 }
 
 // Plain PyTorch, this run and full checkpointing side by side.
@@ -69,20 +67,19 @@ std::string Comparison(const v1::Report& report, const TextStyle& style) {
   Table table({{""},
                {"saved", true},
                {"", true},
-               {"peak memory", true},
+               {"peak", true},
                {"", true},
-               {"step time", true},
+               {"time", true},
                {""}});
   const std::optional<int64_t> plain_peak = PlainPeak(report.peak());
   const std::optional<double> peak_change = PeakChange(report.peak());
-  table.Add(
-      {{"plain PyTorch"},
-       {BytesInColumn(saved.baseline_bytes())},
-       {},
-       {plain_peak ? BytesInColumn(*plain_peak) : ""},
-       {},
-       {},
-       {plain_peak ? "saved measured, peak modelled" : "measured", Ink::kDim}});
+  table.Add({{"plain PyTorch"},
+             {BytesInColumn(saved.baseline_bytes())},
+             {},
+             {plain_peak ? BytesInColumn(*plain_peak) : ""},
+             {},
+             {},
+             {plain_peak ? "measured, peak modelled" : "measured", Ink::kDim}});
   table.Add({{"this run", Ink::kBold},
              {BytesInColumn(saved.held_bytes()), Ink::kBold},
              {ChangeOf(saved.held_bytes(), saved.baseline_bytes()),
@@ -124,7 +121,7 @@ std::string Details(const v1::Report& report, const TextStyle& style) {
     const std::string tag =
         fact.source.empty() ? "" : absl::StrCat(" (", fact.source, ")");
     absl::StrAppend(&out, "  ", Paint(style, Ink::kDim, name), "  ",
-                    Wrap(fact.value + tag, WidthOf(style), indent));
+                    Wrap(fact.value + tag, TextWidth(style), indent));
   }
   return out;
 }
@@ -133,11 +130,12 @@ std::string Declines(const v1::Report& report, const TextStyle& style) {
   if (report.declines().empty()) return "";
   std::string out = Heading(style, "Declined", "measured");
   for (const v1::Decline& decline : report.declines()) {
-    absl::StrAppend(&out, "  ",
-                    Paint(style, Ink::kYellow, EscapeLine(decline.reason())),
-                    "  ", Count(decline.sites(), "site", "sites"), ", ",
-                    Bytes(decline.bytes()), "\n      ",
-                    Wrap(EscapeLine(decline.hint()), WidthOf(style), 6));
+    absl::StrAppend(
+        &out, "  ",
+        Paint(style, Ink::kYellow, Shorten(EscapeLine(decline.reason()), 60)),
+        "  ", Count(decline.sites(), "site", "sites"), ", ",
+        Bytes(decline.bytes()), "\n      ",
+        Wrap(EscapeLine(decline.hint()), TextWidth(style), 6));
   }
   return out;
 }
@@ -147,7 +145,7 @@ std::string Warnings(const v1::Report& report, const TextStyle& style) {
   for (const std::string& warning : report.warnings()) {
     absl::StrAppend(&out, out.empty() ? "\n" : "",
                     Paint(style, Ink::kYellow, "warning:"), " ",
-                    Wrap(EscapeLine(warning), WidthOf(style), 9));
+                    Wrap(EscapeLine(warning), TextWidth(style), 9));
   }
   return out;
 }

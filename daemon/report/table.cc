@@ -12,7 +12,6 @@ namespace invact {
 namespace {
 
 constexpr int kGap = 2;
-constexpr int kLeastWidth = 80;
 
 const char* CodeOf(Ink ink) {
   switch (ink) {
@@ -68,7 +67,7 @@ std::vector<int> Table::Widths(int width, int indent) const {
     total += widths[i] + kGap;
   }
   // The widest column that may still give way gives way first.
-  for (int over = total - std::max(width, kLeastWidth); over > 0; --over) {
+  for (int over = total - width; over > 0; --over) {
     size_t widest = n;
     for (size_t i = 0; i < n; ++i) {
       const int least =
@@ -85,7 +84,7 @@ std::vector<int> Table::Widths(int width, int indent) const {
 }
 
 std::string Table::Print(const TextStyle& style, int indent) const {
-  const std::vector<int> widths = Widths(style.width, indent);
+  const std::vector<int> widths = Widths(TextWidth(style), indent);
   std::string out;
   const auto line = [&](const std::vector<Cell>& cells) {
     absl::StrAppend(&out, std::string(indent, ' '));

@@ -3,14 +3,20 @@
 #ifndef INVACT_DAEMON_REPORT_TEXT_STYLE_H_
 #define INVACT_DAEMON_REPORT_TEXT_STYLE_H_
 
+#include <algorithm>
+
 namespace invact {
 
 struct TextStyle {
   bool colour = false;  // ANSI colours
-  int width = 100;      // columns; fewer than 80 are treated as 80
-  // Each call site on a line of its own, nothing folded or left out.
+  int width = 100;      // columns; fewer than 90 are treated as 90
+  // Each call site on a line of its own, nothing folded, left out or shortened.
   bool all = false;
 };
+
+inline int TextWidth(const TextStyle& style) {
+  return std::max(style.width, 90);
+}
 
 }  // namespace invact
 

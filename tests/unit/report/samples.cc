@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "daemon/report/build_report.h"
+#include "daemon/report/diff.h"
 #include "daemon/report/report_csv.h"
 #include "daemon/report/report_json.h"
 #include "daemon/report/report_markdown.h"
@@ -11,6 +12,7 @@
 #include "tests/unit/report/models.h"
 
 namespace invact {
+using std::string_literals::operator""s;
 namespace {
 
 // 32 layers, everything known.
@@ -91,11 +93,50 @@ StoredRun DeclinedRun() {
   return builder.Complete(0).Complete(1).AlsoMax().Take();
 }
 
+// Names that try to break out of whatever they are printed in.
+StoredRun HostileRun() {
+  RunBuilder builder;
+  v1::Run& run = builder.run();
+  run.set_name("x\x1b[2J\x1b]0;owned\a");
+  run.set_host("ho\r\nst");
+  run.set_device("<img src=x>");
+  run.set_policy("inv|ert");
+  for (const std::string& name : HostileNames()) {
+    builder.Keep(name, {name, 4 * kKiB, name});
+    builder.Invert(name, {"=cmd()", 8 * kKiB});
+    builder.Decline(name, {"a,b\"c", 2 * kKiB}, name);
+  }
+  StoredRun stored = builder.Complete(0).AlsoMax().Take();
+  stored.warnings = HostileNames();
+  return stored;
+}
+
 }  // namespace
+
+const std::vector<std::string>& HostileNames() {
+  static const auto* names = new std::vector<std::string>{
+      "quote\"apostrophe'comma,semicolon;",
+      "line\nfeed\r\nreturn\ttab",
+      "\x1b[31mred\x1b[0m\x1b]8;;http://evil\a",
+      "c1 \xc2\x9b"
+      "31m csi",
+      "not utf-8: \xff\xfe\xc3(\xe2\x82",
+      "overlong \xc0\xaf surrogate \xed\xa0\x80",
+      "override \xe2\x80\xae gnp.exe zero\xe2\x80\x8bwidth",
+      "| pipe `code` *bold* [link](http://x) <b>&amp;</b> #1 @all",
+      "=HYPERLINK(\"http://x\")",
+      "-1+1",
+      "nul \0 inside"s,
+      "wide \xe6\xa8\xa1\xe5\x9e\x8b.\xe5\xb1\x82 e\xcc\x81",
+      std::string(600, 'w') + ".end",
+      " spaces ",
+  };
+  return *names;
+}
 
 const std::vector<std::string>& SampleNames() {
   static const auto* names = new std::vector<std::string>{
-      "llama_invert", "bert_observe", "oom", "declined"};
+      "llama_invert", "bert_observe", "oom", "declined", "hostile"};
   return *names;
 }
 
@@ -104,6 +145,7 @@ StoredRun SampleRun(const std::string& name) {
   if (name == "bert_observe") return BertObserve();
   if (name == "oom") return OutOfMemoryRun();
   if (name == "declined") return DeclinedRun();
+  if (name == "hostile") return HostileRun();
   std::fprintf(stderr, "no sample run %s\n", name.c_str());
   std::abort();
 }

@@ -9,10 +9,13 @@
 
 namespace invact {
 
-// "llama_invert", "bert_observe", "oom", "declined": see samples.cc.
+// "llama_invert", "bert_observe", "oom", "declined", "hostile": see samples.cc.
 const std::vector<std::string>& SampleNames();
 // Of one of these names.
 StoredRun SampleRun(const std::string& name);
+
+// Texts that no format may print as they are, one of them no UTF-8.
+const std::vector<std::string>& HostileNames();
 
 // The text of tests/data/<run>.report.<format>: json, txt, all.txt, csv, md.
 std::string PrintSample(const std::string& name, const std::string& format);

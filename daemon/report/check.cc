@@ -41,6 +41,17 @@ std::optional<int64_t> PeakOf(const v1::Report& report) {
   return report.peak().allocated_bytes();
 }
 
+// What was saved before a step broke off keeps any limit.
+CheckVerdict NotCompleted(const v1::Step& step) {
+  CheckVerdict verdict;
+  verdict.name = "complete step";
+  verdict.unit = "steps";
+  verdict.detail = absl::StrCat("step ", step.index(),
+                                " was not completed and no other one was: its "
+                                "figures are lower than a whole step's");
+  return verdict;
+}
+
 CheckVerdict MinEliminated(const v1::Report& report, double least) {
   CheckVerdict verdict;
   verdict.name = "min-eliminated";
@@ -76,6 +87,11 @@ CheckVerdict AgainstBaseline(const std::string& name, const std::string& what,
 std::vector<CheckVerdict> CheckReport(const v1::Report& report,
                                       const CheckLimits& limits) {
   std::vector<CheckVerdict> verdicts;
+  const bool asked = limits.max_saved || limits.max_peak ||
+                     limits.min_eliminated_pct || limits.baseline != nullptr;
+  if (asked && !report.step().complete()) {
+    verdicts.push_back(NotCompleted(report.step()));
+  }
   const int64_t held = report.saved().held_bytes();
   if (limits.max_saved) {
     verdicts.push_back(AtMost("max-saved", "saved", held, *limits.max_saved,

@@ -30,10 +30,11 @@ struct CheckVerdict {
   // nullopt: the run does not know it, which fails.
   std::optional<double> measured;
   std::optional<double> limit;
-  std::string unit;  // "bytes" or "percent"
+  std::string unit;  // "bytes", "percent" or "steps"
 };
 
-// Empty where no limit is set.
+// Empty where no limit is set. A report of a step that was not completed fails
+// by a verdict of its own.
 std::vector<CheckVerdict> CheckReport(const v1::Report& report,
                                       const CheckLimits& limits);
 bool AllPassed(const std::vector<CheckVerdict>& verdicts);

@@ -1,6 +1,12 @@
 #include "daemon/report/report_warnings.h"
 
+#include <algorithm>
+#include <set>
+#include <string_view>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "proto/codes.h"
 
 namespace invact {
 namespace {
@@ -22,6 +28,29 @@ void AboutTheStep(const StoredRun& run, const v1::Report& report,
         run.live->totals().phase(), "); the figures are of step ", step.index(),
         ", see the other by --step ", run.live->totals().index()));
   }
+}
+
+template <size_t N>
+bool Known(const std::string& name, const std::string_view (&names)[N]) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+// Names of a newer plugin are shown as they came.
+void AboutNames(const v1::Report& report, std::vector<std::string>* out) {
+  std::set<std::string> unknown;
+  for (const v1::Layer& layer : report.layers()) {
+    if (!Known(layer.action(), codes::kActionNames)) {
+      unknown.insert("action " + layer.action());
+    }
+    if (!Known(layer.declined(), codes::kReasonNames)) {
+      unknown.insert("reason " + layer.declined());
+    }
+  }
+  if (unknown.empty()) return;
+  out->push_back(absl::StrCat("invact ", report.invact_version(),
+                              " does not know ", absl::StrJoin(unknown, ", "),
+                              " (the run was recorded by invact ",
+                              report.run().invact_version(), ")"));
 }
 
 }  // namespace
@@ -56,6 +85,7 @@ std::vector<std::string> CollectWarnings(const StoredRun& run,
       break;
     }
   }
+  AboutNames(report, &out);
   if (run.losses.events_dropped() > 0) {
     out.push_back(absl::StrCat(
         run.losses.events_dropped(),

@@ -42,6 +42,13 @@ std::string CheckpointClause(const v1::Checkpoint& checkpoint) {
                       checkpoint.source(), ")");
 }
 
+// What a step that was not completed saved is no step's figure.
+std::string SoFar(const v1::Report& report) {
+  if (report.step().complete()) return "";
+  return absl::StrCat(" so far in step ", report.step().index(),
+                      ", which was not completed");
+}
+
 std::string NextFor(const v1::Report& report, const std::string& reason) {
   if (reason == Name(Reason::kKernelMissing)) return "invact doctor";
   if (reason == Name(Reason::kCalibrationFailed)) {
@@ -88,11 +95,12 @@ std::string NothingSentence(const v1::Report& report) {
   if (saved.eliminated_bytes() < 0) {
     out = absl::StrCat("Nothing was eliminated: ", Bytes(saved.held_bytes()),
                        " are held where plain PyTorch would hold ",
-                       Bytes(saved.baseline_bytes()), " (measured): ");
+                       Bytes(saved.baseline_bytes()), " (measured)",
+                       SoFar(report), ": ");
   } else {
     out = absl::StrCat("Nothing was eliminated of ",
                        Bytes(saved.baseline_bytes()),
-                       " of activations (measured): ");
+                       " of activations (measured)", SoFar(report), ": ");
   }
   absl::StrAppend(&out, WhyNothing(report), ".");
   std::string clause = CheckpointClause(report.checkpoint());
@@ -112,7 +120,7 @@ std::string ReportSentence(const v1::Report& report) {
   std::string out =
       absl::StrCat("Saved ", Bytes(saved.eliminated_bytes()), " of ",
                    Bytes(saved.baseline_bytes()), " of activations (",
-                   Change(-saved.eliminated_fraction()), ")");
+                   Change(-saved.eliminated_fraction()), ")", SoFar(report));
   if (const auto change = PeakChange(report.peak())) {
     absl::StrAppend(&out, ", peak ", Change(*change));
   }

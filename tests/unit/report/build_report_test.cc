@@ -186,6 +186,8 @@ TEST(BuildReport, DeclinesAreGroupedLargestFirstWithTheirHints) {
   EXPECT_EQ(report.declines(1).bytes(), 25);
   EXPECT_THAT(report.declines(1).hint(), HasSubstr("float16"));
   EXPECT_THAT(report.declines(2).hint(), HasSubstr("does not know"));
+  EXPECT_THAT(Warnings(report),
+              Contains(HasSubstr("does not know reason FROM_THE_FUTURE (")));
 }
 
 TEST(BuildReport, UnexplainedIsWhatTheLedgerDoesNotHold) {

@@ -16,6 +16,7 @@ using testing::HasSubstr;
 v1::Report Report() {
   v1::Report report;
   *report.mutable_run() = RunBuilder().run();
+  report.mutable_step()->set_complete(true);
   report.mutable_saved()->set_baseline_bytes(100 * kMiB);
   report.mutable_saved()->set_held_bytes(80 * kMiB);
   report.mutable_saved()->set_eliminated_bytes(20 * kMiB);
@@ -116,6 +117,21 @@ TEST(Check, AllLimitsMustHoldAndEachIsPrinted) {
   EXPECT_EQ(json["checks"][0]["measured"], 80 * kMiB);
   EXPECT_TRUE(json["checks"][0]["measured"].is_number_integer());
   EXPECT_EQ(json["checks"][1]["limit"], 50.0);
+}
+
+// A run that broke off early would keep every limit.
+TEST(Check, AnUnfinishedStepFails) {
+  v1::Report report = Report();
+  report.mutable_step()->set_complete(false);
+  CheckLimits limits;
+  limits.max_saved = kGiB;
+
+  const auto verdicts = CheckReport(report, limits);
+
+  ASSERT_EQ(verdicts.size(), 2u);
+  EXPECT_FALSE(verdicts[0].passed);
+  EXPECT_TRUE(verdicts[1].passed);
+  EXPECT_FALSE(AllPassed(verdicts));
 }
 
 TEST(Check, NoLimitsGiveNoVerdicts) {

@@ -32,6 +32,7 @@ std::vector<std::string> Lines(const std::string& text) {
 // The example of the design, to the letter.
 TEST(ReportSentence, SaysWhatWasSavedAgainstBaselineAndCheckpointing) {
   v1::Report report;
+  report.mutable_step()->set_complete(true);
   report.mutable_saved()->set_baseline_bytes(int64_t{79} * kGiB / 10);
   report.mutable_saved()->set_eliminated_bytes(int64_t{31} * kGiB / 10);
   report.mutable_saved()->set_eliminated_fraction(3.1 / 7.9);
@@ -76,6 +77,16 @@ TEST(ReportSentence, NamesTheLargestReasonAndTheNextCommand) {
               StartsWith("Nothing was eliminated of 3 MiB of activations "
                          "(measured): the largest reason is KERNEL_MISSING (1 "
                          "site, 2 MiB); next: invact doctor."));
+}
+
+TEST(ReportSentence, SaysThatAStepWasNotCompleted) {
+  RunBuilder builder;
+  builder.Invert("act", {"GeluBackward0", 16 * kMiB});
+  const StoredRun run = builder.Live(3, "backward").Take();
+
+  EXPECT_EQ(ReportSentence(*BuildReport(run, StepChoice{})),
+            "Saved 15 MiB of 16 MiB of activations (-94 %) so far in step 3, "
+            "which was not completed.");
 }
 
 TEST(ReportSentence, SaysThatObserveChangesNothing) {

@@ -151,8 +151,9 @@ StoredRun SampleRun(const std::string& name) {
 }
 
 std::string PrintSample(const std::string& name, const std::string& format) {
-  const auto report = BuildReport(SampleRun(name), StepChoice{});
+  auto report = BuildReport(SampleRun(name), StepChoice{});
   if (!report.ok()) return report.status().ToString();
+  report->set_invact_version("0.1.0");  // whatever this build's is
   TextStyle style;
   if (format == "json") return ReportToJson(*report);
   if (format == "csv") return ReportToCsv(*report);

@@ -33,6 +33,8 @@ Writer::Accepted Writer::Submit(WriteJob job, std::function<void()> resume) {
     return Accepted::kRefused;
   }
   queued_bytes_ += job.bytes;
+  // Who doesn't wait for the disk is not made to wait for those who do.
+  room_wanted_ |= !job.keep_trying;
   queue_.push_back(std::move(job));
   wake_.notify_one();
   if (resume && queued_bytes_ > options_.high_mark_bytes) {
@@ -101,7 +103,7 @@ std::vector<WriteJob> Writer::TakeGroup() {
   return group;
 }
 
-void Writer::CommitGroup(std::vector<WriteJob> group) {
+absl::Status Writer::Try(std::vector<WriteJob>& group) {
   std::vector<absl::Status> results(group.size());
   absl::Status status = store_->Begin();
   for (size_t i = 0; i < group.size() && status.ok(); ++i) {
@@ -111,19 +113,9 @@ void Writer::CommitGroup(std::vector<WriteJob> group) {
   if (status.ok()) status = store_->Commit();
   if (!status.ok()) {
     store_->Rollback();
-    // An error that is not about the disk comes from one job: it must not
-    // hold up the others.
-    if (status.code() == absl::StatusCode::kInternal && group.size() > 1) {
-      for (WriteJob& job : group) {
-        std::vector<WriteJob> alone;
-        alone.push_back(std::move(job));
-        CommitGroup(std::move(alone));
-      }
-      return;
-    }
-    GiveBack(std::move(group), status);
-    return;
+    return status;
   }
+  ++commits_;
   size_t bytes = 0;
   for (const WriteJob& job : group) bytes += job.bytes;
   std::vector<std::function<void()>> resume;
@@ -133,7 +125,6 @@ void Writer::CommitGroup(std::vector<WriteJob> group) {
     health_ = absl::OkStatus();
     if (queued_bytes_ <= options_.high_mark_bytes / 2) resume.swap(paused_);
   }
-  ++commits_;
   for (size_t i = 0; i < group.size(); ++i) group[i].done(results[i]);
   for (auto& call : resume) call();
   after_commit_();
@@ -142,36 +133,65 @@ void Writer::CommitGroup(std::vector<WriteJob> group) {
     bytes_since_quota_ = 0;
     EnforceQuota();
   }
+  return status;
 }
 
-void Writer::GiveBack(std::vector<WriteJob> group, const absl::Status& why) {
-  std::vector<WriteJob> failed, kept;
+void Writer::CommitGroup(std::vector<WriteJob> group) {
+  const absl::Status why = Try(group);
+  if (why.ok()) return;
+  // An internal error comes from one job, which must not hold up the others;
+  // and a job that makes room on a full disk must not wait for those that need
+  // it.
+  const bool one_is_wrong = absl::IsInternal(why);
+  std::vector<WriteJob> waiting;
+  for (WriteJob& job : group) {
+    const bool waits = job.keep_trying && !one_is_wrong;
+    absl::Status status = why;
+    if (!waits && group.size() > 1) {
+      std::vector<WriteJob> alone;
+      alone.push_back(std::move(job));
+      status = Try(alone);
+      job = std::move(alone[0]);
+    }
+    if (status.ok()) continue;
+    if (job.keep_trying && !absl::IsInternal(status)) {
+      waiting.push_back(std::move(job));
+    } else {
+      Fail(job, status);
+    }
+  }
+  if (!waiting.empty()) WaitWith(std::move(waiting), why);
+}
+
+void Writer::Fail(const WriteJob& job, const absl::Status& why) {
+  {
+    std::lock_guard lock(mutex_);
+    queued_bytes_ -= job.bytes;
+  }
+  job.done(why);
+}
+
+void Writer::WaitWith(std::vector<WriteJob> jobs, const absl::Status& why) {
   std::vector<std::function<void()>> resume;
   {
-    std::unique_lock lock(mutex_);
+    std::lock_guard lock(mutex_);
     health_ = why;
-    for (WriteJob& job : group) {
-      if (job.keep_trying && !stopping_ &&
-          why.code() != absl::StatusCode::kInternal) {
-        kept.push_back(std::move(job));
-      } else {
-        queued_bytes_ -= job.bytes;
-        failed.push_back(std::move(job));
-      }
+    if (!stopping_) {
+      queue_.insert(queue_.begin(), std::make_move_iterator(jobs.begin()),
+                    std::make_move_iterator(jobs.end()));
+      jobs.clear();
+    } else {
+      resume.swap(paused_);
     }
-    queue_.insert(queue_.begin(), std::make_move_iterator(kept.begin()),
-                  std::make_move_iterator(kept.end()));
-    if (stopping_) resume.swap(paused_);
   }
-  for (WriteJob& job : failed) job.done(why);
+  for (const WriteJob& job : jobs) Fail(job, why);
   for (auto& call : resume) call();
   // Old events may make the room that is missing.
   EnforceQuota();
   std::unique_lock lock(mutex_);
-  if (!stopping_ && !queue_.empty()) {
-    wake_.wait_for(lock, absl::ToChronoMilliseconds(options_.retry),
-                   [this] { return stopping_; });
-  }
+  wake_.wait_for(lock, absl::ToChronoMilliseconds(options_.retry),
+                 [this] { return stopping_ || room_wanted_; });
+  room_wanted_ = false;
 }
 
 void Writer::EnforceQuota() {

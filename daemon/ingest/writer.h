@@ -72,7 +72,11 @@ class Writer {
   // Takes a group off the queue; empty after Stop.
   std::vector<WriteJob> TakeGroup();
   void CommitGroup(std::vector<WriteJob> group);
-  void GiveBack(std::vector<WriteJob> group, const absl::Status& why);
+  // One transaction; ok: committed, and each job was told.
+  absl::Status Try(std::vector<WriteJob>& group);
+  void Fail(const WriteJob& job, const absl::Status& why);
+  // Puts jobs back in front of the queue, and waits before the next attempt.
+  void WaitWith(std::vector<WriteJob> jobs, const absl::Status& why);
   void EnforceQuota();
   void Idle();
 
@@ -87,6 +91,7 @@ class Writer {
   size_t queued_bytes_ = 0;
   std::vector<std::function<void()>> paused_;
   bool stopping_ = false;
+  bool room_wanted_ = false;  // a job came that may end the wait
   absl::Status health_;
 
   int64_t bytes_since_quota_ = 0;  // writer thread only

@@ -1,6 +1,8 @@
 #include "daemon/store/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -128,6 +130,14 @@ std::optional<double> Query::OptionalDouble() {
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(
     const std::string& path, Mode mode, Sharing sharing) {
+  if (mode == Mode::kReadWrite) {
+    // SQLite would make it for all to read. Its other files follow this one's
+    // mode. (Not for a file that is there: to close it would drop the locks of
+    // a connection of this process.)
+    const int fd = open(
+        path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0) close(fd);
+  }
   sqlite3* db = nullptr;
   const int flags =
       (mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY

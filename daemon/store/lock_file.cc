@@ -66,6 +66,12 @@ absl::StatusOr<LockFile> LockFile::Take(const std::string& path,
         " owns the ", what, " (", path, "); stop it with: invact daemon stop"));
   }
   const LockOwner owner = ReadOwner(fd);
+  if (!owner.host.empty() && (owner.pid <= 0 || owner.boot.empty())) {
+    close(fd);
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the lock file ", path, " does not say who owns the ", what,
+        "; if no invactd of another host uses it, remove that file"));
+  }
   if (!owner.host.empty() && owner.host != self.host &&
       owner.boot != self.boot) {
     close(fd);

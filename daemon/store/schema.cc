@@ -1,6 +1,7 @@
 #include "daemon/store/schema.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,9 +13,9 @@
 namespace invact {
 namespace {
 
-absl::Status SyncFile(const std::string& path) {
+absl::Status Secure(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
+  const bool synced = fd >= 0 && fchmod(fd, 0600) == 0 && fsync(fd) == 0;
   const int error = errno;
   if (fd >= 0) close(fd);
   if (synced) return absl::OkStatus();
@@ -26,8 +27,9 @@ absl::Status CopyBefore(Database& db, const std::string& path, int64_t next) {
   unlink(copy.c_str());  // of an attempt that was cut off
   Query vacuum = db.Prepare("VACUUM INTO ?1");
   absl::Status status = vacuum.Bind(copy).Run();
-  // SQLite doesn't sync it, and the step after this one is synced.
-  if (status.ok()) status = SyncFile(copy);
+  // SQLite neither syncs it, as it does the step after this, nor gives it the
+  // mode of the file.
+  if (status.ok()) status = Secure(copy);
   if (status.ok()) return status;
   unlink(copy.c_str());
   return absl::Status(

@@ -1,0 +1,176 @@
+// The gate, from bytes alone: what it lets through is inside every limit.
+#include "daemon/ingest/validate.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <functional>
+#include <random>
+
+namespace invact {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+v1::Hello GoodHello() {
+  v1::Hello hello;
+  hello.set_protocol_major(1);
+  hello.set_run_secret("0123456789abcdef");
+  hello.mutable_run()->set_id("00000000000000a1");
+  hello.mutable_run()->set_pid(7);
+  return hello;
+}
+
+v1::Batch GoodBatch() {
+  v1::Batch batch;
+  batch.set_seq(1);
+  batch.set_records(std::string(96, 'r'));
+  batch.set_record_bytes(48);
+  return batch;
+}
+
+std::string Refused(const std::function<void(v1::Hello&)>& spoil) {
+  v1::Hello hello = GoodHello();
+  spoil(hello);
+  return std::string(ValidateHello(hello).message());
+}
+
+std::string RefusedBatch(const std::function<void(v1::Batch&)>& spoil) {
+  v1::Batch batch = GoodBatch();
+  spoil(batch);
+  return std::string(ValidateBatch(batch).message());
+}
+
+TEST(Validate, GoodMessagesPass) {
+  EXPECT_TRUE(ValidateHello(GoodHello()).ok());
+  EXPECT_TRUE(ValidateBatch(GoodBatch()).ok());
+  v1::Batch bare;
+  bare.set_seq(1);
+  EXPECT_TRUE(ValidateBatch(bare).ok()) << "nothing but its number";
+}
+
+TEST(Validate, TheOlderSideOfAnotherProtocolIsNamed) {
+  EXPECT_THAT(Refused([](auto& h) { h.set_protocol_major(0); }),
+              HasSubstr("the relay is older"));
+  EXPECT_THAT(Refused([](auto& h) { h.set_protocol_major(2); }),
+              HasSubstr("the daemon is older"));
+  EXPECT_EQ(Refused([](auto& h) { h.set_protocol_minor(99); }), "");
+}
+
+TEST(Validate, AHellosFieldsHaveLimits) {
+  using H = v1::Hello;
+  const std::pair<std::function<void(H&)>, const char*> kCases[] = {
+      {[](H& h) { h.mutable_run()->set_id("00000000000000A1"); }, "run.id"},
+      {[](H& h) { h.mutable_run()->set_id("../../../../etc1"); }, "run.id"},
+      {[](H& h) { h.mutable_run()->set_id(""); }, "run.id"},
+      {[](H& h) { h.set_run_secret("short"); }, "run_secret"},
+      {[](H& h) { h.mutable_run()->set_name(std::string(257, 'n')); },
+       "run.name"},
+      {[](H& h) { h.mutable_run()->set_host(std::string("a\0b", 3)); },
+       "run.host"},
+      {[](H& h) { h.mutable_run()->set_pid(0); }, "run.pid"},
+      {[](H& h) { h.mutable_run()->set_rank(-1); }, "run.rank"},
+      {[](H& h) { h.mutable_run()->mutable_started_at()->set_seconds(-1); },
+       "run.started_at"},
+      {[](H& h) {
+         for (int i = 0; i < 257; ++i) h.add_kernels();
+       },
+       "kernels"},
+  };
+  for (const auto& [spoil, field] : kCases) {
+    EXPECT_THAT(Refused(spoil), StartsWith(field));
+  }
+}
+
+TEST(Validate, ABatchsFieldsHaveLimits) {
+  using B = v1::Batch;
+  const std::pair<std::function<void(B&)>, const char*> kCases[] = {
+      {[](B& b) { b.set_seq(0); }, "seq"},
+      {[](B& b) { b.set_seq(uint64_t{1} << 63); }, "seq"},
+      {[](B& b) { b.set_record_bytes(0); }, "record_bytes"},
+      {[](B& b) { b.set_record_bytes(47); }, "record_bytes"},
+      {[](B& b) { b.set_record_bytes(257); }, "record_bytes"},
+      {[](B& b) { b.set_records("12345"); }, "records"},
+      {[](B& b) { b.set_records(std::string(16385 * 48, 'r')); }, "records"},
+      {[](B& b) { b.add_steps()->set_phase("soon"); }, "step.phase"},
+      {[](B& b) {
+         b.add_steps()->set_phase("done");
+         b.mutable_steps(0)->set_held_bytes(INT64_MAX);
+       },
+       "step.held_bytes"},
+      {[](B& b) {
+         b.add_steps()->set_phase("done");
+         b.mutable_steps(0)->set_device_step_seconds(INFINITY);
+       },
+       "step.device_step_seconds"},
+      {[](B& b) {
+         b.mutable_live()->mutable_totals()->set_phase("forward");
+         b.mutable_live()->add_rows()->set_action(std::string(65, 'a'));
+       },
+       "row.action"},
+      {[](B& b) {
+         b.mutable_max_step()->mutable_totals()->set_phase("done");
+         b.mutable_max_step()->add_scopes()->set_forward_ns(-1);
+       },
+       "scope_row.forward_ns"},
+      {[](B& b) { b.mutable_losses()->set_events_dropped(-1); }, "losses"},
+      {[](B& b) { b.mutable_update()->add_warnings(std::string(4097, 'w')); },
+       "update.warnings"},
+      {[](B& b) { b.mutable_end()->set_state("gone"); }, "end.state"},
+      {[](B& b) { b.mutable_out_of_memory()->set_phase("done?"); },
+       "out_of_memory.phase"},
+  };
+  for (const auto& [spoil, field] : kCases) {
+    EXPECT_THAT(RefusedBatch(spoil), StartsWith(field));
+  }
+}
+
+TEST(Validate, AMebibyteIsTheMost) {
+  v1::Batch batch = GoodBatch();
+  batch.set_record_bytes(64);
+  batch.set_records(std::string((1 << 20) - 64, 'r'));
+  EXPECT_TRUE(ValidateBatch(batch).ok());
+  batch.set_records(std::string(1 << 20, 'r'));
+  EXPECT_TRUE(absl::IsResourceExhausted(ValidateBatch(batch)));
+}
+
+// Whatever bytes come: no crash, and what passes is inside the limits.
+TEST(Validate, RandomBytesNeverHarm) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  v1::StreamRequest base;
+  *base.mutable_batch() = GoodBatch();
+  base.mutable_batch()->mutable_live()->mutable_totals()->set_phase("done");
+  base.mutable_batch()->mutable_live()->add_rows()->set_action("keep");
+  const std::string encoded = base.SerializeAsString();
+  int passed = 0, parsed = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string bytes = encoded;
+    const int flips = 1 + random() % 4;
+    for (int k = 0; k < flips; ++k) {
+      bytes[random() % bytes.size()] = static_cast<char>(random());
+    }
+    if (random() % 4 == 0) bytes.resize(random() % bytes.size());
+    v1::StreamRequest request;
+    if (!request.ParseFromString(bytes)) continue;
+    ++parsed;
+    if (!ValidateBatch(request.batch()).ok()) continue;
+    ++passed;
+    const v1::Batch& batch = request.batch();
+    EXPECT_GE(batch.seq(), 1u);
+    if (!batch.records().empty()) {
+      ASSERT_GE(batch.record_bytes(), 48u);
+      EXPECT_EQ(batch.records().size() % batch.record_bytes(), 0u);
+    }
+    for (const v1::SiteRow& row : batch.live().rows()) {
+      EXPECT_GE(row.held_bytes(), 0);
+    }
+  }
+  EXPECT_GT(parsed, 1000);
+  EXPECT_GT(passed, 100);
+}
+
+}  // namespace
+}  // namespace invact

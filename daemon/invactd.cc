@@ -64,6 +64,8 @@ sigset_t BlockSignals() {
   for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
   sigprocmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  // At `ulimit -f` a write fails instead, as on a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
   return set;
 }
 

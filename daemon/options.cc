@@ -146,6 +146,8 @@ absl::StatusOr<std::optional<Options>> ParseOptions(int argc,
       "Stores what invact's relays send and answers the command "
       "line. Runs until SIGTERM or `invact daemon stop`.",
       "invactd");
+  // So that a wrapper's defaults can be overridden.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.set_version_flag("--version", std::string("invactd ") + INVACT_VERSION);
   app.add_option("--state-dir", options.state_dir,
                  "Folder of the database and the log")

@@ -21,10 +21,14 @@ absl::Status ToStatus(sqlite3* db, int code) {
     case SQLITE_FULL:
       return absl::ResourceExhaustedError(text);
     case SQLITE_IOERR:
-      return sqlite3_system_errno(db) == ENOSPC ||
-                     sqlite3_system_errno(db) == EDQUOT
-                 ? absl::ResourceExhaustedError(text)
-                 : absl::UnavailableError(text);
+      switch (sqlite3_system_errno(db)) {
+        case ENOSPC:
+        case EDQUOT:
+        case EFBIG:
+          return absl::ResourceExhaustedError(text);
+        default:
+          return absl::UnavailableError(text);
+      }
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return absl::DataLossError(text);

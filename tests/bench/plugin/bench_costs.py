@@ -63,6 +63,14 @@ def forward_and_backward(graph, head, clock=time.thread_time_ns):
     return middle - begin, end - middle
 
 
+def check_inverted(library, once):
+    """A figure of `invert` stands only where something was inverted."""
+    library.invact_set_policy_for_test(b"invert")
+    once()
+    eliminated = support.totals(library)["eliminated"]
+    assert eliminated > 0, "nothing was inverted"
+
+
 def differences(results, policy, count):
     """(forward, backward, both) per item, of `policy` over `none`, in ns."""
     for part in (lambda f: f[0], lambda f: f[1], sum):
@@ -146,9 +154,13 @@ def bench_substituted(library, torch, options, figures):
 
     for function in (torch.nn.functional.gelu, torch.nn.functional.silu):
         module = Chain(function)
-        results = rounds_of(
-            library, ["none", "observe", "invert"], options.rounds,
-            lambda module=module: forward_and_backward(lambda: module(x), head))
+
+        def once(module=module):
+            return forward_and_backward(lambda: module(x), head)
+
+        results = rounds_of(library, ["none", "observe", "invert"],
+                            options.rounds, once)
+        check_inverted(library, once)
         name = f"{function.__name__} of 64 elements"
         report(figures, name, count, results, "observe", 1000, "us", 1000)
         report(figures, name, count, results, "invert", 4000, "us", 1000)
@@ -163,23 +175,48 @@ def bench_kernels(library, torch, options, figures):
         "gelu": functional.gelu, "silu": functional.silu,
         "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh")}
     threads_of_all = torch.get_num_threads()
+
+    class Starts(torch.autograd.Function):
+        """x as the output of a layer: a leaf would not count as saved."""
+
+        @staticmethod
+        def forward(ctx, seed, x):
+            return x.view_as(x)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return None, None
+
+    class Keeps(torch.autograd.Function):
+        """Keeps y for backward, as a Linear would, and does nothing else."""
+
+        @staticmethod
+        def forward(ctx, y):
+            ctx.save_for_backward(y)
+            return y.view_as(y)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
     for threads in sorted({1, threads_of_all}):
         torch.set_num_threads(threads)
         for name, operation in operations.items():
             for dtype in (torch.float32, torch.bfloat16):
-                x = torch.randn(2048, 4096, dtype=dtype, requires_grad=True)
+                x = torch.randn(2048, 4096, dtype=dtype)
                 head = torch.ones_like(x)
-                scale = torch.ones((), dtype=dtype)
+                seed = torch.zeros((), requires_grad=True)
 
-                def graph(x=x, operation=operation, scale=scale):
-                    # The product keeps y, as a Linear would.
-                    scale.requires_grad_()
-                    return operation(x) * scale
+                def graph(x=x, seed=seed, operation=operation):
+                    return Keeps.apply(operation(Starts.apply(seed, x)))
 
-                results = rounds_of(
-                    library, ["none", "invert"], max(10, options.rounds // 10),
-                    lambda: forward_and_backward(graph, head,
-                                                 time.perf_counter_ns))
+                def once(graph=graph, head=head):
+                    return forward_and_backward(graph, head,
+                                                time.perf_counter_ns)
+
+                results = rounds_of(library, ["none", "invert"],
+                                    max(10, options.rounds // 10), once)
+                check_inverted(library, once)
                 parts = {}
                 for policy, pairs in results.items():
                     parts[policy] = [statistics.median(p) / 1e6

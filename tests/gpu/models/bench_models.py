@@ -86,8 +86,9 @@ def one_step(model, make_batch):
 
 def measure(name, library, rounds):
     torch.manual_seed(0)
-    model, make_batch = MODELS[name]()
-    model = model.to("cuda", torch.bfloat16).train()
+    with torch.device("cuda"):
+        model, make_batch = MODELS[name]()
+    model = model.to(torch.bfloat16).train()
     rows = {policy: {"seconds": []} for policy in POLICIES}
     for round_number in range(rounds + WARM_UP):
         for policy in random.sample(POLICIES, len(POLICIES)):

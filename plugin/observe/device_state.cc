@@ -9,6 +9,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "plugin/log.h"
 #include "plugin/observe/oom_observer.h"
@@ -46,6 +47,19 @@ bool Capturing(void* stream) {
   // Not to be found out: leave the marks out.
   return is_capturing == nullptr || is_capturing(stream, &status) != 0 ||
          status != 0;
+}
+
+// The first noted device's current stream; nothing while it is captured.
+std::optional<c10::Stream> UncapturedStream() {
+  const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+  int first = -1;
+  ForEachDevice([&](int device) {
+    if (first < 0) first = device;
+  });
+  const c10::Stream stream = guard.getStream(
+      c10::Device(c10::DeviceType::CUDA, static_cast<int8_t>(first)));
+  if (Capturing(guard.getStreamNativeHandle(stream))) return std::nullopt;
+  return stream;
 }
 
 struct Marks {
@@ -122,20 +136,14 @@ void MarkDevice(StepMark mark) noexcept {
   std::lock_guard lock(clock.mutex);
   if (clock.broken) return;
   try {
-    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
-    int first = -1;
-    ForEachDevice([&](int device) {
-      if (first < 0) first = device;
-    });
-    const c10::Stream stream = guard.getStream(
-        c10::Device(c10::DeviceType::CUDA, static_cast<int8_t>(first)));
-    if (Capturing(guard.getStreamNativeHandle(stream))) return;
+    const std::optional<c10::Stream> stream = UncapturedStream();
+    if (!stream.has_value()) return;
     if (mark == StepMark::kBegin) std::swap(clock.before, clock.now);
     auto& event = clock.now.event[static_cast<int>(mark)];
     if (mark == StepMark::kBegin) clock.now = {};
     event = std::make_unique<c10::Event>(c10::DeviceType::CUDA,
                                          c10::EventFlag::BACKEND_DEFAULT);
-    event->record(stream);
+    event->record(*stream);
   } catch (const std::exception& error) {
     clock.broken = true;
     SayTrouble("device-clock", error.what());
@@ -151,7 +159,8 @@ DeviceSeconds TakeDeviceSeconds() noexcept {
   try {
     auto& [begin, backward, end] = clock.before.event;
     if (begin == nullptr || backward == nullptr || end == nullptr ||
-        !end->query()) {
+        // Asking for an event would end the job's capture with an error.
+        !UncapturedStream().has_value() || !end->query()) {
       return seconds;
     }
     seconds.forward = begin->elapsedTime(*backward) / 1e3;

@@ -1,0 +1,197 @@
+// Whatever the memory holds, the reader neither crashes nor loops, and what it
+// gives out is within the bounds that the daemon checks.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "plugin/ring/reader.h"
+
+namespace invact {
+namespace {
+
+constexpr int64_t kMostBytes = int64_t{1} << 56;
+
+// RFC 3629, written down once more, without the reader's code.
+bool IsUtf8(const std::string& text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = [&](size_t at) -> uint32_t {
+      return at < text.size() ? static_cast<uint8_t>(text[at]) : 0;
+    };
+    uint32_t code = byte(i);
+    size_t more = 0;
+    uint32_t least = 1;
+    if (code >= 0xf0 && code < 0xf8) {
+      code &= 0x07, more = 3, least = 0x10000;
+    } else if (code >= 0xe0) {
+      code &= 0x0f, more = 2, least = 0x800;
+    } else if (code >= 0xc0) {
+      code &= 0x1f, more = 1, least = 0x80;
+    } else if (code >= 0x80) {
+      return false;
+    }
+    for (size_t k = 1; k <= more; ++k) {
+      if ((byte(i + k) & 0xc0) != 0x80) return false;
+      code = code << 6 | (byte(i + k) & 0x3f);
+    }
+    if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
+      return false;
+    }
+    i += more + 1;
+  }
+  return true;
+}
+
+void ExpectText(const std::string& text, size_t limit) {
+  EXPECT_LE(text.size(), limit);
+  EXPECT_TRUE(IsUtf8(text));
+}
+
+void ExpectTotals(const StepTotalsPod& totals) {
+  EXPECT_GE(totals.index, 0);
+  EXPECT_LE(totals.phase, static_cast<uint32_t>(Phase::kDone));
+  for (int64_t bytes : {totals.baseline_bytes, totals.held_bytes,
+                        totals.side_bytes, totals.saved_tensors}) {
+    EXPECT_GE(bytes, 0);
+    EXPECT_LE(bytes, kMostBytes);
+  }
+  EXPECT_LE(std::abs(totals.eliminated_at_peak), kMostBytes);
+  EXPECT_TRUE(std::isfinite(totals.device_step_seconds));
+}
+
+void ReadAll(SharedRun* shared) {
+  Reader reader(shared);
+  const RunView info = reader.Info();
+  ExpectText(info.name, 256);
+  ExpectText(info.host, 256);
+  EXPECT_TRUE(info.run_id.empty() || info.run_id.size() == 16);
+  EXPECT_GE(info.pid, 1);
+  EXPECT_GE(info.rank, 0);
+  EXPECT_GE(info.started_wall_ns, 0);
+  ExpectText(reader.Device(), 256);
+  EXPECT_LE(reader.Warnings().size(), 32u);
+  for (const std::string& text : reader.Warnings()) ExpectText(text, 4096);
+  OomView oom;
+  if (reader.Oom(&oom)) {
+    ExpectText(oom.layer, 4096);
+    EXPECT_GE(oom.requested_bytes, 0);
+  }
+  EXPECT_LE(reader.FullestRing(), kRingRecords);
+  // Bounded, however far the counters claim to be ahead.
+  size_t records = 0;
+  for (int look = 0; look < 100; ++look) {
+    std::string bytes;
+    records += reader.TakeRecords(16384, &bytes);
+    EXPECT_EQ(bytes.size() % sizeof(Record), 0u);
+  }
+  EXPECT_LE(records, size_t{kRings} * kRingRecords);
+  std::vector<StepTotalsPod> steps;
+  for (int look = 0; look < 10; ++look) reader.TakeSteps(4096, &steps);
+  EXPECT_LE(steps.size(), kStepSlots);
+  for (const StepTotalsPod& step : steps) ExpectTotals(step);
+
+  ASSERT_LE(reader.scope_count(), kMaxScopes);
+  ASSERT_LE(reader.site_count(), kMaxSites);
+  for (uint32_t n = 0; n < reader.scope_count(); ++n) {
+    ExpectText(reader.Scope(n).name, 4096);
+  }
+  for (uint32_t n = 0; n < reader.site_count(); ++n) {
+    const SiteView site = reader.Site(n);
+    ExpectText(site.op, 256);
+    ExpectText(site.dtype, 64);
+    EXPECT_LT(site.category, Category::kCount);
+  }
+  for (int which = 0; which < 3; ++which) {
+    uint64_t stamp = 0;
+    TableView table;
+    if (which == 0   ? reader.LastTable(&stamp, &table)
+        : which == 1 ? reader.MaxTable(&stamp, &table)
+                     : reader.LiveTable(&table)) {
+      ExpectTotals(table.totals);
+      EXPECT_LE(table.rows.size(), kMaxSites);
+      for (const auto& [site, row] : table.rows) {
+        EXPECT_GE(row.baseline_bytes, 0);
+        EXPECT_LE(row.held_bytes, kMostBytes);
+      }
+    }
+  }
+  for (const auto& sums : {reader.LastScopes(), reader.LiveScopes()}) {
+    for (const ScopeSums& scope : sums) {
+      EXPECT_GE(scope.input_bytes, 0);
+      EXPECT_GE(scope.forward_ns, 0);
+    }
+  }
+  reader.finished();
+  reader.exit_code();
+  EXPECT_GE(reader.ended_wall_ns(), 0);
+}
+
+// On the heap by itself, so that AddressSanitizer sees the first byte beyond.
+std::unique_ptr<SharedRun> Random(uint64_t seed) {
+  auto shared = std::make_unique<SharedRun>();
+  std::mt19937_64 random(seed);
+  auto* words = reinterpret_cast<uint64_t*>(shared.get());
+  for (size_t i = 0; i < sizeof(SharedRun) / sizeof(uint64_t); ++i) {
+    words[i] = random();
+  }
+  return shared;
+}
+
+TEST(Garbage, OfAnyKindIsRead) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    SCOPED_TRACE(seed);
+    ReadAll(Random(seed).get());
+  }
+}
+
+TEST(Garbage, BehindPlausibleCountersIsRead) {
+  auto shared = Random(9);
+  Control& control = shared->control;
+  control.scope_count.store(kMaxScopes);
+  control.site_count.store(kMaxSites);
+  control.string_bytes.store(kStringBytes);
+  control.warning_count.store(32);
+  control.oom_seen.store(1);
+  shared->last_slot.store(0);
+  for (SiteTable* table :
+       {&shared->last[0], &shared->max[0], &shared->max[1]}) {
+    table->version.store(2);
+    table->rows = kMaxSites + 1;
+  }
+  ReadAll(shared.get());
+}
+
+TEST(Garbage, OfAllOnesIsRead) {
+  auto shared = std::make_unique<SharedRun>();
+  std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(SharedRun));
+  ReadAll(shared.get());
+}
+
+TEST(Garbage, CountersThatRunBackwardsLoseWhatTheyClaimAndNoMore) {
+  auto shared = std::make_unique<SharedRun>();
+  Reader reader(shared.get());
+  std::string bytes;
+  shared->rings[0].written.store(100);
+  EXPECT_EQ(reader.TakeRecords(1000, &bytes), 100u);
+  shared->rings[0].written.store(50);
+  EXPECT_EQ(reader.TakeRecords(1000, &bytes), 0u);
+  shared->rings[0].written.store(60);
+  EXPECT_EQ(reader.TakeRecords(1000, &bytes), 10u);
+}
+
+TEST(Text, IsCutAtACharacterAndMadeValid) {
+  EXPECT_EQ(CleanText("plain", 100), "plain");
+  EXPECT_EQ(CleanText("plain", 3), "pla");
+  EXPECT_EQ(CleanText("\xc3\xa9\xc3\xa9", 3), "\xc3\xa9");
+  EXPECT_EQ(CleanText(std::string("a\0b", 3), 10), "a?b");
+  EXPECT_EQ(CleanText("\xff\xc3(", 10), "?\?(");
+  EXPECT_EQ(CleanText("\xed\xa0\x80", 10), "???");  // a surrogate
+  EXPECT_EQ(CleanText("\xf0\x9f\x98\x80", 10), "\xf0\x9f\x98\x80");
+}
+
+}  // namespace
+}  // namespace invact

@@ -185,7 +185,7 @@ std::vector<Fact> DetailFacts(const v1::Report& report) {
          "measured"});
   }
   if (report.max().has_step_index() &&
-      report.max().step_index() != report.step().index()) {
+      report.max().baseline_bytes() != saved.baseline_bytes()) {
     facts.push_back(
         {"largest step",
          absl::StrCat("step ", report.max().step_index(), ": baseline ",

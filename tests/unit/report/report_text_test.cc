@@ -191,6 +191,17 @@ TEST(ReportText, NamesTheSourceOfEachFigure) {
   }
 }
 
+TEST(ReportText, NamesTheLargestStepOnlyWhereItIsLarger) {
+  v1::Report report = ReportOf(LlamaRun(2, true));
+  report.mutable_max()->set_step_index(7);  // as large as the one shown
+  EXPECT_THAT(ReportToText(report, TextStyle()),
+              Not(HasSubstr("largest step")));
+
+  report.mutable_max()->set_baseline_bytes(9 * kGiB);
+  EXPECT_THAT(ReportToText(report, TextStyle()),
+              HasSubstr("largest step   step 7: baseline 9 GiB"));
+}
+
 TEST(ReportText, SaysHowTheAllocatorAgrees) {
   const auto verdict = [](int64_t delta, int64_t input) {
     RunBuilder builder;

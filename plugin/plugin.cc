@@ -52,7 +52,7 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   LoadKernels(lib_dir, cuda, config.kernel_libraries);
   std::string error;
   // The guard first: nothing may be held that a write could spoil.
-  if (InstallMutationGuard(cuda, &error) == 0 ||
+  if (InstallMutationGuard(&error) == 0 ||
       !InstallActivationOps(cuda, &error)) {
     SayTrouble("substitute", "can't substitute in this torch (" + error +
                                  "); observing only");

@@ -3,7 +3,9 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/clone.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/saved_variable.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <unordered_map>
 #include <vector>
@@ -65,6 +67,9 @@ std::shared_ptr<HeldOutput> HeldOutput::Make(
   std::shared_ptr<HeldOutput> held(new HeldOutput);
   held->activation_ = activation;
   held->version_ = static_cast<uint32_t>(y._version());
+  held->x_ = x.getIntrusivePtr();
+  held->x_counter_ = torch::autograd::impl::version_counter(x);
+  held->x_version_ = held->x_counter_.current_version();
   held->x_address_ = x.storage().getWeakStorageImpl();
   Recorder::Get().Substitute(
       Action::kInvert, FactsOf(x, false), FactsOf(y, true),
@@ -86,6 +91,10 @@ HeldOutput::View HeldOutput::Read() {
   return {y_, bits_, activation_};
 }
 
+bool HeldOutput::InputWritten() const {
+  return x_counter_.current_version() != x_version_;
+}
+
 void HeldOutput::Release() {
   at::Tensor y, bits;  // freed after the locks
   {
@@ -104,6 +113,8 @@ void HeldOutput::Materialise(const c10::StorageImpl* written) {
   if (!y_.defined() || StorageOf(y_) != written) return;
   {
     const OwnWork own;
+    // Inference tensors could not be read by a backward.
+    const c10::InferenceMode no_inference(false);
     const c10::AutoGradMode no_grad(false);
     const at::AutoDispatchBelowADInplaceOrView below;
     old = std::exchange(y_, at::clone(y_));
@@ -114,21 +125,32 @@ void HeldOutput::Materialise(const c10::StorageImpl* written) {
   Enter(StorageOf(y_), weak_from_this());
 }
 
-void MaterialiseBefore(const at::Tensor& written) noexcept {
-  if (!written.defined() || !written.has_storage()) return;
-  const c10::StorageImpl* storage = StorageOf(written);
+bool HeldOutput::Unwritten() {
+  std::lock_guard lock(mutex_);
+  return y_.defined() && static_cast<uint32_t>(y_._version()) == version_;
+}
+
+void HeldOutput::AcceptVersion() {
+  std::lock_guard lock(mutex_);
+  if (y_.defined()) version_ = static_cast<uint32_t>(y_._version());
+}
+
+std::vector<std::shared_ptr<HeldOutput>> HoldersOf(const at::Tensor& tensor) {
   std::vector<std::shared_ptr<HeldOutput>> holders;
-  {
-    Table& table = HeldTable();
-    std::lock_guard lock(table.mutex);
-    auto [it, end] = table.by_storage.equal_range(storage);
-    for (; it != end; ++it) {
-      if (auto held = it->second.lock()) holders.push_back(std::move(held));
-    }
+  if (!tensor.defined() || !tensor.has_storage()) return holders;
+  Table& table = HeldTable();
+  std::lock_guard lock(table.mutex);
+  auto [it, end] = table.by_storage.equal_range(StorageOf(tensor));
+  for (; it != end; ++it) {
+    if (auto held = it->second.lock()) holders.push_back(std::move(held));
   }
-  for (const auto& held : holders) {
+  return holders;
+}
+
+void MaterialiseBefore(const at::Tensor& written) noexcept {
+  for (const auto& held : HoldersOf(written)) {
     try {
-      held->Materialise(storage);
+      held->Materialise(StorageOf(written));
     } catch (const std::exception& error) {
       // No memory for the copy, say: the write goes on, and reading y later
       // fails with torch's error for a tensor written in place.

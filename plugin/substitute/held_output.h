@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "kernels/kernel_api.h"
 #include "plugin/observe/recorder.h"
@@ -38,9 +39,20 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
   // For backward. Throws torch's own errors: released already, or written in a
   // way that no guard saw.
   View Read();
+  // Whether x was written since: eager, which keeps x, would refuse to go on.
+  bool InputWritten() const;
+  // x as a variable, undefined when nobody has it any more.
+  at::Tensor Input() const { return at::Tensor(x_.lock()); }
+  const c10::VariableVersion& input_counter() const { return x_counter_; }
+  uint32_t input_version() const { return x_version_; }
   // Lets go of everything; reading then fails like a second backward.
   void Release();
   uint32_t site() const { return ticket_.site; }
+
+  // Whether no write to y was counted so far.
+  bool Unwritten();
+  // What was counted since is no write: the tensor changed its shape in place.
+  void AcceptVersion();
 
  private:
   friend void MaterialiseBefore(const at::Tensor& written) noexcept;
@@ -51,6 +63,11 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
   const invact_activation* activation_ = nullptr;
   at::Tensor y_, bits_;
   uint32_t version_ = 0;
+  // Neither keeps x's bytes.
+  c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> x_{
+      c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>()};
+  c10::VariableVersion x_counter_;
+  uint32_t x_version_ = 0;
   // Keeps x's address from being used again; not x's bytes.
   std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>> x_address_;
   SubstitutionTicket ticket_;
@@ -58,6 +75,9 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
 
 // Number of outputs held now: zero makes every guard a single test.
 extern std::atomic<int64_t> g_held_outputs;
+
+// Those that hold this tensor's storage.
+std::vector<std::shared_ptr<HeldOutput>> HoldersOf(const at::Tensor& tensor);
 
 // `written` is about to be written in place.
 void MaterialiseBefore(const at::Tensor& written) noexcept;

@@ -8,6 +8,7 @@
 
 #include "plugin/guard.h"
 #include "plugin/observe/tensor_facts.h"
+#include "plugin/observe/version_error.h"
 #include "plugin/substitute/kernel_registry.h"
 
 namespace invact {
@@ -21,6 +22,7 @@ variable_list InvertNode::apply(variable_list&& grads) {
   const at::Tensor& dy = grads[0];
   if (!dy.defined() || !task_should_compute_output(0)) return inputs;
   const HeldOutput::View held = held_->Read();
+  if (held_->InputWritten()) ThrowInputWritten(held);
   const bool plain = !c10::GradMode::is_enabled() && PlainTensor(dy) &&
                      PlainDispatch() &&
                      dy.scalar_type() == held.y.scalar_type();
@@ -31,6 +33,21 @@ variable_list InvertNode::apply(variable_list&& grads) {
 void InvertNode::release_variables() {
   std::lock_guard<std::mutex> lock(mutex_);
   held_->Release();
+}
+
+// Nothing here needs x any more, but a program that eager refuses is refused.
+// An x that is gone is made up again, without its values.
+void InvertNode::ThrowInputWritten(const HeldOutput::View& held) const {
+  at::Tensor x = held_->Input();
+  if (!x.defined()) {
+    {
+      const c10::AutoGradMode no_grad(false);
+      x = at::empty_like(held.y);
+    }
+    torch::autograd::impl::set_version_counter(x, held_->input_counter());
+    torch::autograd::impl::set_gradient_edge(x, next_edge(0));
+  }
+  ThrowWrittenInPlace(x, /*own_output=*/false, 0, held_->input_version());
 }
 
 // The usual case: one pass over y, the bits and dy.

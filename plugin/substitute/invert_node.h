@@ -33,6 +33,7 @@ class InvertNode final : public torch::autograd::Node {
   std::string name() const override { return op_->node_name; }
 
  private:
+  [[noreturn]] void ThrowInputWritten(const HeldOutput::View& held) const;
   at::Tensor Invert(const HeldOutput::View& held, const at::Tensor& dy) const;
   at::Tensor ThroughInput(const HeldOutput::View& held,
                           const at::Tensor& dy) const;

@@ -18,7 +18,8 @@ namespace {
 
 using c10::DispatchKey;
 
-// These change what a tensor is, not the bytes of its storage.
+// These change what a tensor is, not the bytes of its storage. Most still count
+// as a write to autograd's version counter.
 constexpr std::string_view kNotWrites[] = {
     "aten::set_data",    "aten::requires_grad_",
     "aten::detach_",     "aten::retain_grad",
@@ -28,39 +29,74 @@ constexpr std::string_view kNotWrites[] = {
     "aten::swapaxes_",   "aten::swapdims_",
     "aten::as_strided_", "aten::resize_",
     "aten::resize_as_",  "aten::_resize_output_",
-    "aten::set_"};
+    "aten::set_",        "aten::record_stream"};
+
+bool IsWrite(const std::string& name) {
+  return std::find(std::begin(kNotWrites), std::end(kNotWrites), name) ==
+         std::end(kNotWrites);
+}
 
 class WriteGuard final : public c10::OperatorKernel {
  public:
-  WriteGuard(OriginalKernel original, std::vector<int> written)
-      : original_(std::move(original)), written_(std::move(written)) {}
+  // `original` is PyTorch's own kernel at this key; without one the call goes
+  // on to the next key, as it would have.
+  WriteGuard(std::optional<OriginalKernel> original, std::vector<int> written,
+             bool writes)
+      : original_(std::move(original)),
+        written_(std::move(written)),
+        writes_(writes) {}
 
-  void operator()(const c10::OperatorHandle&, c10::DispatchKeySet keys,
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
                   torch::jit::Stack* stack) {
-    if (g_held_outputs.load(std::memory_order_relaxed) > 0 && Active() &&
-        t_own_work == 0) {
-      for (int from_end : written_) Announce(*(stack->end() - from_end));
+    if (g_held_outputs.load(std::memory_order_relaxed) == 0 || !Active() ||
+        t_own_work > 0) {
+      GoOn(op, keys, stack);
+    } else if (writes_) {
+      ForEachWritten(*stack, MaterialiseBefore);
+      GoOn(op, keys, stack);
+    } else {
+      std::vector<std::shared_ptr<HeldOutput>> held;
+      ForEachWritten(*stack, [&](const at::Tensor& tensor) {
+        for (auto& one : HoldersOf(tensor)) held.push_back(std::move(one));
+      });
+      const auto unwritten =
+          std::partition(held.begin(), held.end(),
+                         [](const auto& one) { return one->Unwritten(); });
+      held.erase(unwritten, held.end());
+      GoOn(op, keys, stack);
+      for (const auto& one : held) one->AcceptVersion();
     }
-    original_.CallBoxed(keys, stack);
   }
 
  private:
-  static void Announce(const c10::IValue& argument) {
-    if (argument.isTensor()) {
-      MaterialiseBefore(argument.toTensor());
-    } else if (argument.isTensorList()) {
-      for (const at::Tensor& tensor : argument.toTensorVector()) {
-        MaterialiseBefore(tensor);
-      }
-    } else if (argument.isList()) {  // optional tensors
-      for (const c10::IValue& item : argument.toListRef()) {
-        if (item.isTensor()) MaterialiseBefore(item.toTensor());
+  void GoOn(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
+            torch::jit::Stack* stack) {
+    if (original_.has_value()) {
+      original_->CallBoxed(keys, stack);
+    } else {
+      op.redispatchBoxed(keys & c10::after_ADInplaceOrView_keyset, stack);
+    }
+  }
+
+  template <typename F>
+  void ForEachWritten(const torch::jit::Stack& stack, F f) {
+    for (int from_end : written_) {
+      const c10::IValue& argument = *(stack.end() - from_end);
+      if (argument.isTensor()) {
+        f(argument.toTensor());
+      } else if (argument.isTensorList()) {
+        for (const at::Tensor& tensor : argument.toTensorVector()) f(tensor);
+      } else if (argument.isList()) {  // optional tensors
+        for (const c10::IValue& item : argument.toListRef()) {
+          if (item.isTensor()) f(item.toTensor());
+        }
       }
     }
   }
 
-  OriginalKernel original_;
+  std::optional<OriginalKernel> original_;
   std::vector<int> written_;  // distances from the end of the stack
+  bool writes_;
 };
 
 std::vector<int> WrittenArguments(const c10::FunctionSchema& schema) {
@@ -75,34 +111,36 @@ std::vector<int> WrittenArguments(const c10::FunctionSchema& schema) {
   return written;
 }
 
-int Install(DispatchKey key) {
-  auto* library =
-      new torch::Library(torch::Library::IMPL, "aten", key, __FILE__, __LINE__);
+// ADInplaceOrView is passed by every write that autograd's version counter can
+// see: below the autograd keys, also in no_grad and inference mode. Where torch
+// has a kernel of its own there, ours calls it; where it has none (foreach,
+// fused optimizers) ours goes on to the next key.
+int Install() {
+  constexpr DispatchKey kKey = DispatchKey::ADInplaceOrView;
+  auto* library = new torch::Library(torch::Library::IMPL, "aten", kKey,
+                                     __FILE__, __LINE__);
   int wrapped = 0;
   for (const c10::OperatorName& name :
        c10::Dispatcher::singleton().getAllOpNames()) {
-    if (name.name.rfind("aten::", 0) != 0 ||
-        std::find(std::begin(kNotWrites), std::end(kNotWrites), name.name) !=
-            std::end(kNotWrites)) {
-      continue;
-    }
+    if (name.name.rfind("aten::", 0) != 0) continue;
     const auto op = c10::Dispatcher::singleton().findSchema(name);
     if (!op.has_value() || !op->schema().is_mutable()) continue;
     std::vector<int> written = WrittenArguments(op->schema());
     if (written.empty()) continue;
-    // ADInplaceOrView falls through for most: only own kernels are wrapped.
-    if (key == DispatchKey::ADInplaceOrView &&
-        !op->hasKernelForDispatchKey(key)) {
-      continue;
+    std::optional<OriginalKernel> original;
+    if (op->hasKernelForDispatchKey(kKey)) {
+      original = FetchOriginal(name, kKey);
+      if (!original.has_value()) continue;
+    } else if (op->hasKernelForDispatchKey(
+                   DispatchKey::CompositeImplicitAutograd)) {
+      continue;  // made of others
     }
-    auto original = FetchOriginal(name, key);
-    if (!original.has_value()) continue;
     std::string overload = name.name.substr(6);
     if (!name.overload_name.empty()) overload += "." + name.overload_name;
     library->impl(
         overload.c_str(),
         torch::CppFunction::makeFromBoxedFunctor(std::make_unique<WriteGuard>(
-            std::move(*original), std::move(written))));
+            std::move(original), std::move(written), IsWrite(name.name))));
     ++wrapped;
   }
   return wrapped;
@@ -110,11 +148,9 @@ int Install(DispatchKey key) {
 
 }  // namespace
 
-int InstallMutationGuard(bool cuda, std::string* error) noexcept {
+int InstallMutationGuard(std::string* error) noexcept {
   try {
-    int wrapped = Install(DispatchKey::AutogradCPU);
-    if (cuda) wrapped += Install(DispatchKey::AutogradCUDA);
-    return wrapped;
+    return Install();
   } catch (const std::exception& failure) {
     *error = failure.what();
     return 0;

@@ -1,10 +1,10 @@
 // Sees every in-place write that torch's dispatcher announces before it
 // happens, so that outputs held by a substitution are copied first
-// (held_output.h). Wraps each mutable overload of aten at the autograd keys and
-// at ADInplaceOrView; PyTorch's own kernel runs right after.
+// (held_output.h). Wraps each mutable overload of aten at ADInplaceOrView,
+// which lies below the autograd keys; PyTorch's own kernel runs right after.
 //
-// A write that no dispatcher call announces (a Triton kernel, a raw pointer)
-// is not seen: docs/accounting.md names it as a limit.
+// A write that no call of an aten op announces (a custom op, a Triton kernel, a
+// raw pointer) is not seen: docs/accounting.md names it as a limit.
 #ifndef INVACT_PLUGIN_SUBSTITUTE_MUTATION_GUARD_H_
 #define INVACT_PLUGIN_SUBSTITUTE_MUTATION_GUARD_H_
 
@@ -14,7 +14,7 @@ namespace invact {
 
 // Once, at start. Gives the number of overloads wrapped; 0 with the reason on
 // failure: then nothing may be substituted.
-int InstallMutationGuard(bool cuda, std::string* error) noexcept;
+int InstallMutationGuard(std::string* error) noexcept;
 
 }  // namespace invact
 

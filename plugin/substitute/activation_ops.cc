@@ -1,11 +1,13 @@
 #include "plugin/substitute/activation_ops.h"
 
 #include <ATen/SavedTensorHooks.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gelu_backward.h>
+#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/silu_backward.h>
 #include <c10/core/GradMode.h>
@@ -19,6 +21,7 @@
 #include "plugin/log.h"
 #include "plugin/observe/saved_variables.h"
 #include "plugin/observe/tensor_facts.h"
+#include "plugin/python/hook_payload.h"
 #include "plugin/substitute/invert_node.h"
 #include "plugin/substitute/kernel_registry.h"
 #include "plugin/substitute/original_kernel.h"
@@ -41,7 +44,10 @@ const InvertedOp kGelu = {
 const InvertedOp kSilu = {
     "SiluBackward0",
     [](const at::Tensor& dy, const at::Tensor& x, const std::string&) {
-      return at::silu_backward(dy, x);
+      if (!c10::GradMode::is_enabled()) return at::silu_backward(dy, x);
+      // silu_backward has no derivative: torch's formula for this case.
+      const at::Tensor s = x.sigmoid();
+      return dy * s * (1.0 + x * (1.0 - s));
     }};
 
 at::Tensor PlainForward(const InvertedOp& op, const at::Tensor& x,
@@ -55,7 +61,8 @@ Reason Refusal(const at::Tensor& x, const char* op, c10::string_view variant,
   if (!PlainTensor(x)) return Reason::kTensorSubclass;
   if (!PlainDispatch()) return Reason::kDispatchMode;
   if (!at::SavedTensorDefaultHooks::get_tls_state().stack.empty()) {
-    return Reason::kUserHooks;
+    return InCheckpointRegion() ? Reason::kInCheckpointRegion
+                                : Reason::kUserHooks;
   }
   if (torch::autograd::impl::get_autograd_meta(x) != nullptr &&
       x._fw_grad(/*level=*/0).defined()) {
@@ -66,7 +73,10 @@ Reason Refusal(const at::Tensor& x, const char* op, c10::string_view variant,
   if (*activation == nullptr) return Reason::kKernelMissing;
   if (!Serves(**activation, x.scalar_type())) return Reason::kDtypeUnsupported;
   if (!x.is_non_overlapping_and_dense() || x.is_conj() || x.is_neg()) {
-    return Reason::kLayoutUnsupported;
+    // A chunk of a larger tensor, which the other chunks keep alive.
+    const bool part =
+        x.storage().nbytes() > static_cast<size_t>(x.numel()) * x.itemsize();
+    return part ? Reason::kInputKeptElsewhere : Reason::kLayoutUnsupported;
   }
   if (!Countable(x)) return Reason::kInputKeptElsewhere;
   return Recorder::Get().SubstitutionAllowed(Recorder::Get().NextSite());

@@ -39,6 +39,20 @@ class Ledger {
                     uint32_t site, Claim claim);
   void Remove(StorageEntry* entry, uint32_t site, Claim claim);
 
+  // Asks the size of every storage anew: a job may have resized it after it
+  // was saved. Calls changed(entry) for each whose size differs now.
+  template <typename BytesOf, typename Changed>
+  void Resize(BytesOf bytes_of, Changed changed) {
+    table_.ForEach([&](StorageEntry* entry) {
+      const int64_t bytes = bytes_of(entry->storage);
+      if (bytes == entry->bytes) return;
+      Unbook(*entry);
+      entry->bytes = bytes;
+      Book(entry);
+      changed(*entry);
+    });
+  }
+
   // Data that only a substitution keeps (masks). Negative: dropped.
   void AddSide(uint32_t site, int64_t bytes);
 

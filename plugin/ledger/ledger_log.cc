@@ -52,6 +52,13 @@ void LedgerLog::Drop(uint64_t id) {
   std::fprintf(file_, "%s{\"e\":\"drop\",\"id\":%" PRIu64 "}\n", prefix_, id);
 }
 
+void LedgerLog::Resize(uint64_t storage, int64_t bytes) {
+  std::fprintf(file_,
+               "%s{\"e\":\"resize\",\"storage\":\"%" PRIx64
+               "\",\"bytes\":%" PRId64 "}\n",
+               prefix_, storage, bytes);
+}
+
 void LedgerLog::Instant(int64_t step, int64_t baseline, int64_t held,
                         int64_t side) {
   std::fprintf(file_,

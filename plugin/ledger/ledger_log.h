@@ -29,6 +29,7 @@ class LedgerLog {
             uint32_t site, std::string_view scope, uint32_t ordinal,
             std::string_view kind, std::string_view category);
   void Drop(uint64_t id);
+  void Resize(uint64_t storage, int64_t bytes);
   void Instant(int64_t step, int64_t baseline, int64_t held, int64_t side);
   void End(int64_t step, bool complete);
   void Flush();

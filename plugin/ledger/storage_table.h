@@ -50,6 +50,13 @@ class StorageTable {
   // The entry must have no holder left.
   void Erase(StorageEntry* entry);
   size_t size() const { return size_; }
+  // f(StorageEntry*) for each; f must not add or erase.
+  template <typename F>
+  void ForEach(F f) const {
+    for (StorageEntry* entry : slots_) {
+      if (entry != nullptr) f(entry);
+    }
+  }
 
  private:
   size_t Slot(const void* storage) const;

@@ -113,6 +113,8 @@ AllocatorBytes ReadAllocator() noexcept {
   return sum;
 }
 
+int64_t ReadPeakAllocated() noexcept { return ReadAllocator().peak_allocated; }
+
 std::string DeviceName() noexcept {
   int first = -1;
   ForEachDevice([&](int device) {

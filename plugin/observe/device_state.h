@@ -27,6 +27,7 @@ void NoteDevice(int device) noexcept;
 bool AnyDevice() noexcept;
 
 AllocatorBytes ReadAllocator() noexcept;
+int64_t ReadPeakAllocated() noexcept;  // peak_allocated alone
 
 // "cpu" or the name of the first device noted.
 std::string DeviceName() noexcept;

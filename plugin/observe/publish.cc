@@ -35,6 +35,44 @@ void Recorder::FillTable(SiteTable* table, const StepTotalsPod& totals) {
   table->version.store(version + 2, std::memory_order_release);
 }
 
+// The table of the step under way, where its last complete one is not.
+void Recorder::KeepTable(const StepTotalsPod& totals) {
+  instant_slot_ = 1 - shared_->last_slot.load(std::memory_order_relaxed);
+  FillTable(&shared_->last[instant_slot_], totals);
+  kept_step_ = totals.index;
+  kept_baseline_ = totals.baseline_bytes;
+}
+
+// The forward failed: what it saved goes as soon as the exception does.
+void Recorder::KeepUnfinishedLocked() {
+  if (steps_.phase() != Phase::kForward) return;
+  const StepTotalsPod totals = steps_.Current(*ledger_);
+  if (kept_step_ != totals.index || totals.baseline_bytes > kept_baseline_) {
+    KeepTable(totals);
+  }
+}
+
+// The process ends with an incomplete step: the live table shows it as it was,
+// no longer what is left of it.
+void Recorder::ShowUnfinishedLocked() {
+  if (kept_step_ != steps_.index() || steps_.totals().complete != 0) return;
+  const SiteTable& kept = shared_->last[instant_slot_];
+  SiteTable& live = shared_->live;
+  live.totals = kept.totals;
+  live.rows = kept.rows;
+  std::copy(kept.row, kept.row + kept.rows, live.row);
+}
+
+// Compared at each save and read, so that the peak is known to lie between two
+// of them: what was saved then is what the ledger held since the first.
+void Recorder::NotePeakLocked(int64_t peak_allocated) {
+  if (peak_allocated == kUnknown || peak_allocated == peak_allocated_) return;
+  // A lower one: the job reset it.
+  peak_allocated_ = peak_allocated;
+  held_at_peak_ = ledger_->held_bytes();
+  eliminated_at_peak_ = ledger_->baseline_bytes() - ledger_->held_bytes();
+}
+
 // The step is complete: its table, filled at the instant, becomes the last
 // one, and the largest one if it is that.
 void Recorder::PublishLast(const StepTotalsPod& totals) {

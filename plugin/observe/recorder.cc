@@ -1,5 +1,6 @@
 #include "plugin/observe/recorder.h"
 
+#include <c10/core/StorageImpl.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/function.h>
 
@@ -12,6 +13,22 @@
 
 namespace invact {
 
+namespace {
+
+int64_t StorageBytes(const void* storage) {
+  return static_cast<int64_t>(
+      static_cast<const c10::StorageImpl*>(storage)->nbytes());
+}
+
+// The allocator's peak, for a tensor on that device.
+int64_t PeakFor(int device) {
+  if (device < 0) return kUnknown;
+  NoteDevice(device);
+  return ReadPeakAllocated();
+}
+
+}  // namespace
+
 Recorder& Recorder::Get() noexcept {
   static auto* recorder = new Recorder;
   return *recorder;
@@ -23,6 +40,7 @@ void Recorder::Configure(const Config& config, std::string lib_dir,
   lib_dir_ = std::move(lib_dir);
   torch_version_ = std::move(torch_version);
   python_ = python;
+  sites_.Exclude(config.exclude);
 }
 
 // The first save of the process: everything that others could see begins here.
@@ -82,10 +100,10 @@ void Recorder::OutermostCall() noexcept {
   }
   const AllocatorBytes now = ReadAllocator();
   std::lock_guard lock(mutex_);
-  if (outermost_begin_ns_ == 0) {
-    outermost_begin_ns_ = MonotonicNs();
-    outermost_ = now;
-  }
+  // The last one before the first save: calls in between (an evaluation) saved
+  // nothing.
+  outermost_begin_ns_ = MonotonicNs();
+  outermost_ = now;
 }
 
 void Recorder::BeginStepLocked(int64_t now_ns, const AllocatorBytes& before) {
@@ -149,7 +167,7 @@ SaveTicket Recorder::Save(const SavedFacts& tensor, Reason reason) noexcept {
       !Start()) {
     return {};
   }
-  if (tensor.device >= 0) NoteDevice(tensor.device);
+  const int64_t peak = PeakFor(tensor.device);
   const bool first = steps_.phase() == Phase::kDone;
   const AllocatorBytes before = first ? ReadAllocator() : AllocatorBytes{};
   const int64_t now = MonotonicNs();
@@ -157,6 +175,7 @@ SaveTicket Recorder::Save(const SavedFacts& tensor, Reason reason) noexcept {
   {
     std::lock_guard lock(mutex_);
     if (steps_.phase() == Phase::kDone) BeginStepLocked(now, before);
+    NotePeakLocked(peak);
     const uint32_t site = TouchLocked(tensor, key, Action::kKeep, reason);
     ticket = ClaimLocked(tensor, site, Claim::kBoth, now);
   }
@@ -203,13 +222,14 @@ void Recorder::Substitute(Action action, const SavedFacts& x,
       !Start()) {
     return;
   }
-  if (x.device >= 0) NoteDevice(x.device);
+  const int64_t peak = PeakFor(x.device);
   const bool first = steps_.phase() == Phase::kDone;
   const AllocatorBytes before = first ? ReadAllocator() : AllocatorBytes{};
   const int64_t now = MonotonicNs();
   {
     std::lock_guard lock(mutex_);
     if (steps_.phase() == Phase::kDone) BeginStepLocked(now, before);
+    NotePeakLocked(peak);
     const uint32_t site = TouchLocked(x, key, action, Reason::kNone);
     ticket->site = site;
     ticket->x = ClaimLocked(x, site, Claim::kAsked, now);
@@ -288,12 +308,23 @@ void Recorder::Unpacked(uint32_t site) noexcept {
   }
   // A second backward over a kept graph: a step of its own that saved nothing.
   if (steps_.phase() != Phase::kBackward && InGraphTask()) BeginBackward();
+  if (AnyDevice()) {
+    const int64_t peak = ReadPeakAllocated();
+    std::lock_guard lock(mutex_);
+    NotePeakLocked(peak);
+  }
   if (sites_.OpKnown(site)) return;
   const auto node = torch::autograd::get_current_node();
   if (node == nullptr) return;  // read outside a backward
   const std::string op = node->name();
   std::lock_guard lock(mutex_);
   sites_.SetOp(site, op);
+  if (op == "CompiledFunctionBackward") {
+    // What torch.compile makes of a region: none of its ops is seen.
+    sites_.At(site).declined = Reason::kCompiledGraph;
+    shared_->last[instant_slot_].row[site].declined =
+        static_cast<uint8_t>(Reason::kCompiledGraph);
+  }
 }
 
 void Recorder::EnterBackward() noexcept {
@@ -319,12 +350,14 @@ void Recorder::BeginBackward() noexcept {
     std::lock_guard lock(mutex_);
     if (steps_.phase() == Phase::kBackward) return;  // another thread was first
     if (steps_.phase() == Phase::kDone) BeginStepLocked(now, allocator);
+    ledger_->Resize(StorageBytes, [this](const StorageEntry& entry) {
+      if (log_ != nullptr) log_->Resize(entry.serial, entry.bytes);
+    });
     steps_.BackwardBegins(now, *ledger_);
     StepTotalsPod& totals = steps_.totals();
     totals.allocated_instant = allocator.allocated;
     JudgeSubstitutions();
-    instant_slot_ = 1 - shared_->last_slot.load(std::memory_order_relaxed);
-    FillTable(&shared_->last[instant_slot_], totals);
+    KeepTable(totals);
     EmitStep(shared_, EventKind::kBackwardBegin, totals);
     if (log_ != nullptr) {
       log_->Instant(totals.index, totals.baseline_bytes, totals.held_bytes,
@@ -349,6 +382,11 @@ void Recorder::EndBackward(bool complete) noexcept {
   StepTotalsPod& totals = steps_.totals();
   totals.peak_allocated = allocator.peak_allocated;
   totals.peak_reserved = allocator.peak_reserved;
+  NotePeakLocked(allocator.peak_allocated);
+  if (allocator.peak_allocated != kUnknown) {
+    totals.saved_at_peak = held_at_peak_;
+    totals.eliminated_at_peak = eliminated_at_peak_;
+  }
   // The device's times are those of the newest step whose marks were reached.
   totals.device_forward_seconds = device.forward;
   totals.device_backward_seconds = device.backward;
@@ -364,6 +402,11 @@ void Recorder::EndBackward(bool complete) noexcept {
 uint32_t Recorder::InternScope(std::string_view name, bool block) noexcept {
   std::lock_guard lock(mutex_);
   return sites_.InternScope(name, block);
+}
+
+void Recorder::RenewScope(uint32_t scope) noexcept {
+  std::lock_guard lock(mutex_);
+  sites_.Renew(scope);
 }
 
 void Recorder::BlockCall(uint32_t scope, int64_t input_bytes,
@@ -390,8 +433,17 @@ void Recorder::OutOfMemory(int64_t requested_bytes) noexcept {
   control.oom_step = steps_.index();
   control.oom_requested_bytes = requested_bytes;
   control.oom_saved_bytes = ledger_->held_bytes();
+  KeepUnfinishedLocked();
   control.oom_scope = key.scope;
   control.oom_seen.store(1, std::memory_order_release);
+}
+
+void Recorder::CallFailed() noexcept {
+  if (g_guest_mode.load(std::memory_order_acquire) != GuestMode::kRunning) {
+    return;
+  }
+  std::lock_guard lock(mutex_);
+  KeepUnfinishedLocked();
 }
 
 void Recorder::Finish(int status) noexcept {
@@ -400,6 +452,7 @@ void Recorder::Finish(int status) noexcept {
   }
   std::lock_guard lock(mutex_);
   if (log_ != nullptr) log_->Flush();
+  ShowUnfinishedLocked();
   FinishRun(shared_, config_, steps_.completed(), status);
   g_guest_mode.store(GuestMode::kOff);
 }

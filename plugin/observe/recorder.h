@@ -103,8 +103,13 @@ class Recorder {
   void LeaveBackward(bool complete) noexcept;
 
   uint32_t InternScope(std::string_view name, bool block) noexcept;
+  void RenewScope(uint32_t scope) noexcept;
   void OutermostCall() noexcept;
   void BlockCall(uint32_t scope, int64_t input_bytes, int64_t ns) noexcept;
+
+  // An exception leaves a module's call, or the interpreter is ending: a step
+  // that is never completed will be shown as it is now.
+  void CallFailed() noexcept;
 
   // Torch told of an out-of-memory.
   void OutOfMemory(int64_t requested_bytes) noexcept;
@@ -123,6 +128,10 @@ class Recorder {
   void EndBackward(bool complete) noexcept;
   void BeginStepLocked(int64_t now_ns, const AllocatorBytes& before);
   void FillTable(SiteTable* table, const StepTotalsPod& totals);
+  void KeepTable(const StepTotalsPod& totals);
+  void KeepUnfinishedLocked();
+  void ShowUnfinishedLocked();
+  void NotePeakLocked(int64_t peak_allocated);
   void PublishLast(const StepTotalsPod& totals);
   void MirrorLive();
   void JudgeSubstitutions();
@@ -148,7 +157,14 @@ class Recorder {
   int64_t outermost_begin_ns_ = 0;
   std::vector<uint32_t> touched_;
   std::vector<SubstitutionTicket*> substitutions_;
-  uint32_t instant_slot_ = 0;  // of shared_->last, filled at the instant
+  // Of shared_->last: the table of step kept_step_, as it was at the instant or
+  // when its forward failed.
+  uint32_t instant_slot_ = 0;
+  int64_t kept_step_ = -1;
+  int64_t kept_baseline_ = 0;
+  // The allocator's peak as last seen, and what was saved when it was reached.
+  int64_t peak_allocated_ = kUnknown;
+  int64_t held_at_peak_ = kUnknown, eliminated_at_peak_ = kUnknown;
   int64_t max_baseline_ = -1;
   uint64_t next_id_ = 1;
   std::atomic<int> backwards_{0};  // outermost ones under way

@@ -22,6 +22,7 @@ void SavedHook::call_pack_hook(const at::Tensor& tensor) {
   } else {
     tensor_ = tensor;
   }
+  address_ = StorageAddress(tensor.storage());
   ticket_ = Recorder::Get().Save(FactsOf(tensor, is_output_), decline_);
 }
 

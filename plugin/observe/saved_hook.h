@@ -15,6 +15,7 @@
 #include <torch/csrc/autograd/saved_variable_hooks.h>
 
 #include "plugin/observe/recorder.h"
+#include "plugin/observe/storage_address.h"
 #include "plugin/torch_compat.h"
 
 namespace invact {
@@ -47,6 +48,7 @@ class SavedHook final : public torch::autograd::SavedVariableHooks {
   bool without_history_ = false;
   Reason decline_;
   SaveTicket ticket_;
+  StorageAddress address_;
 };
 
 }  // namespace invact

@@ -14,6 +14,7 @@
 #include "plugin/observe/private_member.h"
 #include "plugin/observe/saved_hook.h"
 #include "plugin/observe/tensor_facts.h"
+#include "plugin/observe/watched_hook.h"
 #include "plugin/torch_compat.h"
 
 namespace invact {
@@ -77,12 +78,16 @@ HooksPtr GetDefaultHooks() {
   const Saving* saving = t_saving;
   if (saving == nullptr) return of_the_job;
   const Reason reason = std::exchange(t_pending_decline, Reason::kNone);
-  if (of_the_job != nullptr || !Countable(*saving->tensor)) {
+  if (of_the_job != nullptr) {
+    return std::make_unique<WatchedHook>(std::move(of_the_job),
+                                         saving->is_output, reason);
+  }
+  if (!Countable(*saving->tensor)) {
     if (reason != Reason::kNone) {
       Recorder::Get().NoteDecline(DtypeName(saving->tensor->scalar_type()),
                                   reason);
     }
-    return of_the_job;
+    return nullptr;
   }
   return std::make_unique<SavedHook>(*saving->tensor, saving->is_output,
                                      reason);

@@ -43,6 +43,8 @@ uint32_t InternScope(std::string_view name, bool block) noexcept {
   return Recorder::Get().InternScope(name, block);
 }
 
+void RenewScope(uint32_t scope) noexcept { Recorder::Get().RenewScope(scope); }
+
 bool ScopesWanted() noexcept { return Active(); }
 
 bool OwnProcess() noexcept {
@@ -75,6 +77,8 @@ void PopScope() noexcept {
   }
   --stack.depth;
 }
+
+void ScopeFailed() noexcept { Recorder::Get().CallFailed(); }
 
 size_t ScopeDepth() noexcept { return t_scopes.depth; }
 

@@ -27,6 +27,10 @@ inline constexpr uint32_t kRootScope = 0;  // name "", exists from the start
 // is full every new name gets kRootScope (counted as an overflow).
 uint32_t InternScope(std::string_view name, bool block) noexcept;
 
+// The name belongs to another module from now on: what was decided for the one
+// before is forgotten.
+void RenewScope(uint32_t scope) noexcept;
+
 // Whether the plugin wants scopes at all now (a saved tensor may follow).
 // False in a forked child and after the feature was switched off.
 bool ScopesWanted() noexcept;
@@ -38,6 +42,9 @@ bool OwnProcess() noexcept;
 // `input_bytes`: bytes of the call's first tensor argument, for blocks; else 0.
 void PushScope(uint32_t scope, int64_t input_bytes = 0) noexcept;
 void PopScope() noexcept;
+// An exception is leaving the scope, or the job is about to end: to be called
+// while what the forward saved is still alive.
+void ScopeFailed() noexcept;
 
 // Depth of the calling thread's stack: 0 outside every module call.
 size_t ScopeDepth() noexcept;

@@ -1,6 +1,9 @@
 #include "plugin/observe/sites.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "plugin/config.h"
 
 namespace invact {
 
@@ -14,6 +17,17 @@ Sites::Sites() : op_known_(new std::atomic<bool>[kMaxSites]()) {
   InternScope("", false);
   // kOtherSite: what did not fit.
   sites_.push_back(SiteState{kRootScope, kMaxOrdinal});
+}
+
+void Sites::Exclude(std::vector<std::string> globs) {
+  exclude_ = std::move(globs);
+  for (Scope& scope : scopes_) scope.excluded = Excluded(scope.name);
+}
+
+bool Sites::Excluded(const std::string& name) const {
+  return std::any_of(
+      exclude_.begin(), exclude_.end(),
+      [&](const std::string& glob) { return GlobMatch(glob, name); });
 }
 
 void Sites::Attach(SharedRun* shared) {
@@ -45,10 +59,18 @@ uint32_t Sites::InternScope(std::string_view name, bool block) {
     return kRootScope;
   }
   const auto number = static_cast<uint32_t>(scopes_.size());
-  scopes_.push_back(Scope{std::string(name.substr(0, kMaxText)), block, {}});
+  std::string kept(name.substr(0, kMaxText));
+  const bool excluded = Excluded(kept);
+  scopes_.push_back(Scope{std::move(kept), block, excluded, {}});
   scope_numbers_.emplace(name, number);
   if (shared_ != nullptr) MirrorScope(number);
   return number;
+}
+
+void Sites::Renew(uint32_t scope) {
+  for (const uint32_t site : scopes_[scope].sites) {
+    if (site != kNoSite) sites_[site].declined = Reason::kNone;
+  }
 }
 
 uint32_t Sites::SiteFor(uint32_t scope, uint32_t ordinal,
@@ -79,6 +101,7 @@ uint32_t Sites::SiteFor(uint32_t scope, uint32_t ordinal,
 }
 
 Reason Sites::DeclinedAt(uint32_t scope, uint32_t ordinal) const {
+  if (scopes_[scope].excluded) return Reason::kUserExcluded;
   const std::vector<uint32_t>& by_ordinal = scopes_[scope].sites;
   if (ordinal >= by_ordinal.size() || by_ordinal[ordinal] == kNoSite) {
     return Reason::kNone;

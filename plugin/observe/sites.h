@@ -33,6 +33,9 @@ class Sites {
  public:
   Sites();
 
+  // Globs over scope names: there nothing is to be substituted.
+  void Exclude(std::vector<std::string> globs);
+
   // Starts mirroring, with all that is known already. Once.
   void Attach(SharedRun* shared);
 
@@ -41,11 +44,15 @@ class Sites {
     return scopes_[scope].name;
   }
 
+  // Forgets why sites of the scope were declined.
+  void Renew(uint32_t scope);
+
   // The site's number; a new one is entered with its dtype and category.
   uint32_t SiteFor(uint32_t scope, uint32_t ordinal, std::string_view dtype,
                    Category category);
   void SetOp(uint32_t site, std::string_view op);
-  // Why the site is left alone; kNone too for a site not entered yet.
+  // Why the site is left alone; kNone for a site not entered yet, unless its
+  // scope is excluded.
   Reason DeclinedAt(uint32_t scope, uint32_t ordinal) const;
   // Without the lock: a stale answer only costs the caller a look with it.
   bool OpKnown(uint32_t site) const {
@@ -63,11 +70,14 @@ class Sites {
   struct Scope {
     std::string name;
     bool block;
+    bool excluded;
     std::vector<uint32_t> sites;  // by ordinal, kNoSite: none
   };
   void MirrorScope(uint32_t scope);
+  bool Excluded(const std::string& name) const;
 
   SharedRun* shared_ = nullptr;
+  std::vector<std::string> exclude_;
   std::vector<Scope> scopes_;
   std::unordered_map<std::string, uint32_t> scope_numbers_;
   std::vector<SiteState> sites_;

@@ -122,7 +122,7 @@ std::vector<const void*> ModuleNames::StoragesOf(
     for (PyObject* attribute : {names.parameters, names.buffers}) {
       ForEach(module, attribute, [&](PyObject*, PyObject* value) {
         if (!IsTensorObject(value)) return;
-        const void* storage = StorageAddress(value);
+        const void* storage = StorageOf(value);
         if (storage != nullptr) storages.push_back(storage);
       });
     }
@@ -210,6 +210,10 @@ uint32_t ModuleNames::AddRoot(PyObject* module) {
   root.prefix = FreePrefix(module, has_parameters);
   roots_.emplace(id, std::move(root));
   NameAll(id, found);
+  for (const Found& one : found) {
+    const auto it = modules_.find(one.module.get());
+    if (it != modules_.end()) RenewScope(it->second.name.scope);
+  }
   return id;
 }
 

@@ -32,6 +32,26 @@ struct Call {
 };
 thread_local Call t_call;
 
+// Python is about to end; the last exception's frames are still there.
+PyObject* OnExit(PyObject*, PyObject*) {
+  if (ScopesWanted()) ScopeFailed();
+  g_python.Py_IncRef(g_python.none);
+  return g_python.none;
+}
+MethodDef g_exit_method = {"invact_exit", OnExit, kMethodNoArguments, nullptr};
+
+void WatchExit() {
+  PyObject* module = ImportedModule("atexit");
+  const Ref function(
+      g_python.PyCFunction_NewEx(&g_exit_method, nullptr, nullptr));
+  const Ref add = module ? Attribute(module, "register") : Ref();
+  if (add && function) {
+    const Ref registered(g_python.PyObject_CallFunctionObjArgs(
+        add.get(), function.get(), nullptr));
+  }
+  g_python.PyErr_Clear();
+}
+
 void GiveUp(const std::string& why) noexcept {
   g_failed = true;
   SayTrouble("module-names", why + "; saved tensors are listed without layers");
@@ -84,6 +104,7 @@ PyObject* CallImpl(PyObject* function, PyObject* const* arguments,
     return g_call_impl(function, arguments, count_and_flag, keywords);
   }
   PyObject* result = g_call_impl(function, arguments, count_and_flag, keywords);
+  if (result == nullptr) ScopeFailed();
   PopScope();
   t_call = caller;
   return result;
@@ -157,6 +178,7 @@ bool InstallModuleScopes() noexcept {
     *slot = CallImpl;
   }
   LearnParameterClass();
+  WatchExit();
   function.Release();  // for ever: it points at us
   g_installed = true;
   return true;

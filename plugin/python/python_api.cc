@@ -52,6 +52,8 @@ bool PythonApi::Load(std::string* error) noexcept {
   INVACT_FIND(PyObject_SetAttrString);
   INVACT_FIND(PyObject_CallObject);
   INVACT_FIND(PyObject_CallFunctionObjArgs);
+  INVACT_FIND(PyGILState_Ensure);
+  INVACT_FIND(PyGILState_Release);
   INVACT_FIND(PyType_IsSubtype);
   INVACT_FIND(PyImport_GetModuleDict);
   INVACT_FIND(PyDict_GetItemString);
@@ -59,6 +61,7 @@ bool PythonApi::Load(std::string* error) noexcept {
   INVACT_FIND(PyMapping_Items);
   INVACT_FIND(PyList_Size);
   INVACT_FIND(PyList_GetItem);
+  INVACT_FIND(PyTuple_Size);
   INVACT_FIND(PyTuple_GetItem);
   INVACT_FIND(PyUnicode_InternFromString);
   INVACT_FIND(PyUnicode_AsUTF8AndSize);
@@ -66,9 +69,10 @@ bool PythonApi::Load(std::string* error) noexcept {
   INVACT_FIND(PyLong_AsVoidPtr);
   INVACT_FIND(PyCFunction_NewEx);
   INVACT_FIND(PyWeakref_NewRef);
-  found = found && Find("PyDict_Type", &dict_type) &&
-          Find("PyFunction_Type", &function_type) &&
-          Find("_Py_NoneStruct", &none);
+  found =
+      found && Find("PyDict_Type", &dict_type) &&
+      Find("PyTuple_Type", &tuple_type) && Find("PyList_Type", &list_type) &&
+      Find("PyFunction_Type", &function_type) && Find("_Py_NoneStruct", &none);
   if (!found) {
     *error = "this Python lacks a part of its C API";
     return false;
@@ -84,6 +88,7 @@ bool PythonApi::Load(std::string* error) noexcept {
     *error = "this Python lays its objects out in an unknown way";
     return false;
   }
+  ready = true;
   return true;
 }
 

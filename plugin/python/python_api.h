@@ -21,6 +21,7 @@ namespace invact {
 using VectorCall = PyObject* (*)(PyObject* callable, PyObject* const* arguments,
                                  size_t count_and_flags, PyObject* keywords);
 using CFunction = PyObject* (*)(PyObject* self, PyObject* argument);
+inline constexpr int kMethodNoArguments = 0x0004;  // METH_NOARGS
 inline constexpr int kMethodOneArgument = 0x0008;  // METH_O
 
 // PyMethodDef. Has to outlive the functions made from it.
@@ -44,6 +45,8 @@ struct PythonApi {
   int (*PyObject_SetAttrString)(PyObject*, const char*, PyObject*);
   PyObject* (*PyObject_CallObject)(PyObject*, PyObject*);
   PyObject* (*PyObject_CallFunctionObjArgs)(PyObject*, ...);
+  int (*PyGILState_Ensure)();
+  void (*PyGILState_Release)(int);
   int (*PyType_IsSubtype)(PyObject*, PyObject*);
   PyObject* (*PyImport_GetModuleDict)();
   PyObject* (*PyDict_GetItemString)(PyObject*, const char*);
@@ -51,6 +54,7 @@ struct PythonApi {
   PyObject* (*PyMapping_Items)(PyObject*);
   ptrdiff_t (*PyList_Size)(PyObject*);
   PyObject* (*PyList_GetItem)(PyObject*, ptrdiff_t);
+  ptrdiff_t (*PyTuple_Size)(PyObject*);
   PyObject* (*PyTuple_GetItem)(PyObject*, ptrdiff_t);
   PyObject* (*PyUnicode_InternFromString)(const char*);
   const char* (*PyUnicode_AsUTF8AndSize)(PyObject*, ptrdiff_t*);
@@ -61,8 +65,11 @@ struct PythonApi {
   // From Python 3.12 on; nullptr before.
   void (*PyFunction_SetVectorcall)(PyObject*, VectorCall);
   PyObject* dict_type;      // PyDict_Type
+  PyObject* tuple_type;     // PyTuple_Type
+  PyObject* list_type;      // PyList_Type
   PyObject* function_type;  // PyFunction_Type
   PyObject* none;
+  bool ready;  // Load succeeded
 
   // False with the reason when this interpreter can't be served.
   bool Load(std::string* error) noexcept;

@@ -1,6 +1,5 @@
 #include "plugin/python/tensor_object.h"
 
-#include <c10/core/TensorImpl.h>
 #include <dlfcn.h>
 
 #include <atomic>
@@ -76,7 +75,15 @@ bool IsTensorObject(PyObject* object) noexcept {
          IsInstance(object, *tensor_class);
 }
 
-const void* StorageAddress(PyObject* tensor) noexcept {
+at::Tensor TensorOf(PyObject* tensor) noexcept {
+  c10::TensorImpl* impl = ImplOf(tensor);
+  if (impl == nullptr) return {};
+  return at::Tensor(
+      c10::intrusive_ptr<c10::TensorImpl,
+                         c10::UndefinedTensorImpl>::reclaim_copy(impl));
+}
+
+const void* StorageOf(PyObject* tensor) noexcept {
   try {
     const c10::TensorImpl* impl = ImplOf(tensor);
     if (impl != nullptr) {

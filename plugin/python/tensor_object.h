@@ -9,20 +9,21 @@
 #ifndef INVACT_PLUGIN_PYTHON_TENSOR_OBJECT_H_
 #define INVACT_PLUGIN_PYTHON_TENSOR_OBJECT_H_
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 
 #include "plugin/python/python_api.h"
-
-namespace c10 {
-struct TensorImpl;
-}
 
 namespace invact {
 
 bool IsTensorObject(PyObject* object) noexcept;
 
+// The tensor, undefined where the layout is not as expected.
+at::Tensor TensorOf(PyObject* tensor) noexcept;
+
 // Address of the StorageImpl.
-const void* StorageAddress(PyObject* tensor) noexcept;
+const void* StorageOf(PyObject* tensor) noexcept;
 
 // Whether the tensor is a torch.nn.Parameter to Python. Without the GIL: reads
 // the class of an object that lives as long as the tensor. True as well where

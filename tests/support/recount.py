@@ -43,6 +43,10 @@ class Recount:
         elif kind == "drop":
             if self._packs.pop(record["id"], None) is None:
                 raise ValueError(f"id {record['id']} is dropped, never packed")
+        elif kind == "resize":
+            for pack in self._packs.values():
+                if pack["storage"] == record["storage"]:
+                    pack["bytes"] = record["bytes"]
         elif kind == "instant":
             stated = Totals(record["baseline"], record["held"], record["side"])
             self.instants.append((record["step"], stated, self.totals()))

@@ -1,0 +1,34 @@
+// Keeps the address of a StorageImpl from being used again, not its bytes: a
+// tensor may be given another storage (`x.data = ...`) while the ledger still
+// knows it by the old one.
+#ifndef INVACT_PLUGIN_OBSERVE_STORAGE_ADDRESS_H_
+#define INVACT_PLUGIN_OBSERVE_STORAGE_ADDRESS_H_
+
+#include <c10/core/Storage.h>
+
+namespace invact {
+
+class StorageAddress {
+ public:
+  StorageAddress() = default;
+  explicit StorageAddress(const c10::Storage& storage)
+      : storage_(storage.unsafeGetStorageImpl()) {
+    c10::raw::weak_intrusive_ptr::incref(storage_);
+  }
+  StorageAddress(StorageAddress&& other) noexcept
+      : storage_(std::exchange(other.storage_, nullptr)) {}
+  StorageAddress& operator=(StorageAddress&& other) noexcept {
+    std::swap(storage_, other.storage_);
+    return *this;
+  }
+  ~StorageAddress() {
+    if (storage_ != nullptr) c10::raw::weak_intrusive_ptr::decref(storage_);
+  }
+
+ private:
+  c10::StorageImpl* storage_ = nullptr;
+};
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_OBSERVE_STORAGE_ADDRESS_H_

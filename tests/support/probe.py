@@ -38,9 +38,10 @@ def case(function):
     return function
 
 
-def names():
-    """Of the cases defined so far, in their order."""
-    return list(_CASES)
+def names(module):
+    """Of the cases that a job's module defines, in their order."""
+    return [name for name, function in _CASES.items()
+            if function.__module__ == module]
 
 
 def _plugin():
@@ -53,15 +54,15 @@ class Probe:
     def __init__(self):
         self._plugin = _plugin()
         self.oracle = None
-        self.steps = []
-        self.notes = {}
+        self.begin()
 
     @property
     def attached(self):
         return self._plugin is not None
 
     def begin(self):
-        self.steps, self.notes = [], {}
+        self.steps, self.notes, self.near = [], {}, []
+        self.live, self.facts = {}, {}
         self.oracle = None if self.attached else Oracle()
 
     def totals(self):
@@ -103,16 +104,32 @@ class Probe:
         return loss.detach()
 
     def note(self, **values):
-        """Something both kinds of process must agree on."""
+        """What every kind of process must agree on."""
         self.notes.update(values)
+
+    def note_near(self, values):
+        """Gradients: equal bit for bit where nothing is inverted."""
+        self.near.extend(values)
+
+    def fact(self, **values):
+        """What only an attached process knows."""
+        self.facts.update(values)
+
+    def save_totals(self, name):
+        """What is saved now, in an attached process."""
+        if self.attached:
+            totals = self.totals()
+            self.live.setdefault(name, []).append(
+                [totals.live_baseline, totals.live_held])
 
     def end(self):
         gc.collect()
         alive = self.totals().live_baseline if self.attached \
             else self.oracle.bytes()
         held = self.totals().live_held if self.attached else alive
-        return {"steps": self.steps, "notes": self.notes, "alive": alive,
-                "alive_held": held}
+        return {"steps": self.steps, "notes": self.notes, "near": self.near,
+                "live": self.live, "facts": self.facts,
+                "alive": alive, "alive_held": held}
 
 
 def main():
@@ -128,7 +145,7 @@ def main():
         except Exception:  # the test shows it
             error = traceback.format_exc()
         results[name] = {**probe.end(), "error": error}
-    print(json.dumps(results))
+    print(json.dumps(results, default=str))
 
 
 def cases_of(result):
@@ -143,10 +160,22 @@ def gradients(*modules):
             if parameter.grad is not None]
 
 
-def loss_text(function):
-    """The type and first line of the error that function raises."""
+def inverted(tensor):
+    """Whether the node that made it keeps its output: PyTorch's keeps self."""
+    return not hasattr(tensor.grad_fn, "_saved_self")
+
+
+def in_module(name, function):
+    """A module of its own name whose forward is `function`: its own sites."""
+    made = type(name, (torch.nn.Module,), {
+        "forward": lambda self, *arguments: function(*arguments)})
+    return made()
+
+
+def error_of(function):
+    """The error that function raises, whole."""
     try:
         function()
     except Exception as error:  # its text is what is compared
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return f"{type(error).__name__}: {error}"
     return None

@@ -347,7 +347,7 @@ def fifty_steps_leave_nothing(probe):
         probe.step(lambda: model(batch).pow(2).mean(), model)
 
 
-CASES = names()
+CASES = names(__name__)
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ import sys
 
 _TEST = re.compile(r"^\d+/\d+ Testing: (\S+)$")
 _PYTEST = re.compile(r"^SKIPPED \[(\d+)\] (\S+?)(?::\d+)?: (.*)$")
+_SCRIPT = re.compile(r"^skipped: (.*)$")
 _GTEST = re.compile(r"^\S+:\d+: Skipped$")
 
 
@@ -21,6 +22,8 @@ def skips(lines):
             test = match[1]
         elif match := _PYTEST.match(line):
             found[test, match[3]] += int(match[1])
+        elif match := _SCRIPT.match(line):
+            found[test, match[1]] += 1
         elif reason_follows:
             found[test, line or "no reason given"] += 1
         reason_follows = bool(_GTEST.match(line))

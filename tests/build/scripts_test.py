@@ -72,9 +72,11 @@ no CUDA device here
 harness.cc:12: Skipped
 no CUDA device here
 [  SKIPPED ] Kernels/All.Gradient/1 (0 ms)
-4/4 Testing: gpu.attach
+4/5 Testing: gpu.attach
 SKIPPED [3] tests/gpu/attach_test.py:12: no CUDA device: none here
 3 skipped in 0.02s
+5/5 Testing: gpu.models
+skipped: no CUDA device
 """)
 
     result = run("python3", os.path.join(ROOT, "scripts", "list_skips.py"),
@@ -82,6 +84,7 @@ SKIPPED [3] tests/gpu/attach_test.py:12: no CUDA device: none here
 
     assert [line.split(maxsplit=1) for line in result.stdout.splitlines()] == [
         ["3", "gpu.attach: no CUDA device: none here"],
+        ["1", "gpu.models: no CUDA device"],
         ["2", "kernels_cuda_test: no CUDA device here"]]
 
 

@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 import check_binary
 import check_calls
+import check_docs
 import check_format
 import check_includes
 import check_install
@@ -138,6 +139,68 @@ def test_a_readme_that_misses_a_torch_version_is_reported(tmp_path):
     errors = check_readme.check(tmp_path)
 
     assert len(errors) == 1 and "2.15.0" in errors[0]
+
+
+CONFIG = 'constexpr const char* kKeys[] = {"INVACT_LOG", "INVACT_EXACT"};\n'
+
+
+def write_docs(root, text):
+    write(root, "plugin/config.cc", CONFIG)
+    write(root, "daemon/store/schema_v1.h", 'R"sql(CREATE TABLE r (a, b);'
+          'CREATE VIEW runs_v1 AS SELECT a, b FROM r;)sql"')
+    write(root, "docs/storage.md", "**`runs_v1`** has `a`, `b`.\n\n")
+    write(root, "docs/attach.md", "`INVACT_LOG` and `INVACT_EXACT`.\n" + text)
+
+
+@pytest.mark.parametrize("text, named", [
+    ("See [store](store.md).", "store.md"),
+    ("The text of `plugin/log.cc`.", "plugin/log.cc"),
+    ("Set `INVACT_LGO`.", "INVACT_LGO"),
+    ("Run `invact ls --jsn`.", "--jsn"),
+    ("Run `invact sl`.", "invact sl"),
+    ("```sh\nx && invact \\\n  ls --jsn\n```", "--jsn"),
+    ("Run `scripts/setup --tork 2`.", "--tork"),
+])
+def test_a_document_that_names_what_is_not_there_is_reported(
+        tmp_path, text, named):
+    write_docs(tmp_path, text)
+    write(tmp_path, "scripts/setup", "#!/bin/sh\necho --torch\n")
+    (tmp_path / "scripts/setup").chmod(0o755)
+    write(tmp_path, "bin/invact", '#!/bin/sh\n[ "$1" != sl ] && echo --json\n')
+    (tmp_path / "bin/invact").chmod(0o755)
+
+    errors = check_docs.check(
+        str(tmp_path), {"invact": str(tmp_path / "bin/invact")})
+
+    assert len(errors) == 1 and named in errors[0]
+
+
+def test_a_document_that_names_what_is_there_passes(tmp_path):
+    write_docs(tmp_path, "Like `plugin/config.cc`, `plugin/*.cc`,\n"
+               "`invact ls --json`, `invact run -- python x.py --epochs 3`.")
+    write(tmp_path, "bin/invact", "#!/bin/sh\necho --json\n")
+    (tmp_path / "bin/invact").chmod(0o755)
+
+    assert check_docs.check(
+        str(tmp_path), {"invact": str(tmp_path / "bin/invact")}) == []
+
+
+def test_a_key_that_no_document_explains_is_reported(tmp_path):
+    write_docs(tmp_path, "")
+    write(tmp_path, "docs/attach.md", "`INVACT_LOG`.\n")
+
+    errors = check_docs.check(str(tmp_path), {})
+
+    assert len(errors) == 1 and "INVACT_EXACT" in errors[0]
+
+
+def test_a_column_that_no_document_names_is_reported(tmp_path):
+    write_docs(tmp_path, "")
+    write(tmp_path, "docs/storage.md", "**`runs_v1`** has `a`.\n\n`b`\n\n")
+
+    errors = check_docs.check(str(tmp_path), {})
+
+    assert len(errors) == 1 and "column b" in errors[0]
 
 
 def test_a_library_other_than_libc_is_reported():

@@ -1,5 +1,45 @@
-// Version 1 of the tables and of the stable views. docs/storage.md says what
-// they mean. Released: never edit, add a step in schema.cc instead.
+// Version 1 of the tables and of the stable views. Released: never edit, add a
+// step in schema.cc instead. Programs of others build on the views named *_v1,
+// which docs/storage.md lists; the tables may change.
+//
+// Bytes are bytes of storages. *_ns since the epoch in runs, batches and exits;
+// CLOCK_MONOTONIC of the traced process in steps and site_tables. 0/1 are
+// booleans. NULL: does not apply or is not known. Names (actions, categories,
+// reasons) are text; numbers stand in event records alone.
+//
+// runs         one a traced process. pk: its number in the other tables.
+//              state running | finished | crashed; end_reason exit | signal |
+//              oom | lost, '' while running. secret_sha256: who may append.
+//              last_seq: newest stored batch; seen_ns: when something last
+//              came; parent_told: exit_code or signal is the parent's word and
+//              wins over the relay's. peak_bytes: largest allocated peak of a
+//              step, 0: not known; peak_held_bytes: largest held_bytes.
+//              events_dropped: by ring or spool; events_expired: by the quota.
+//              oom_*: the step that ran out of memory.
+// batches      one a stored batch; (run, seq) makes it count once. wall_ns and
+//              mono_ns: one moment on both clocks; stored_ns: at COMMIT.
+// event_blobs  a batch's records as they came (event_record.h), in the order
+//              they arrived; the quota deletes from the lowest pk. codebook:
+//              whose numbers they hold; first_step, last_step: of its records.
+// codebooks    what numbers of an event record mean: field kind | source |
+//              action. A new book where a version numbers them otherwise.
+// scopes       modules of a run. block: child of a ModuleList or Sequential.
+// sites        places that save a tensor. pack_ordinal: among the saves of one
+//              call of its scope; op '' until it is known.
+// steps        totals of each step at the instant its outermost backward began.
+//              complete 0: it broke off in `phase` forward | backward.
+//              held_bytes includes side_bytes. backward_begin_ns, end_ns 0: not
+//              reached. allocated_*, peak_*: torch's allocator; device_*: by
+//              device events.
+// site_tables  the step that a per-site table is of. kind: last (newest
+//              complete), max (largest baseline), live (under way).
+// site_rows    one a site that this step touched. declined: reason code, '':
+//              not declined. shared 1: another site owns every storage.
+// scope_rows   one a block that this step ran: its inputs, calls, forward time
+//              on the host's clock; the checkpointing model reads it.
+// warnings     what the job was told on stderr, once a thing, at most 100.
+// kernels      the calibration that the plugin found, one an op and dtype.
+// exits        what a parent knew of a process, kept for runs that come later.
 #ifndef INVACT_DAEMON_STORE_SCHEMA_V1_H_
 #define INVACT_DAEMON_STORE_SCHEMA_V1_H_
 

@@ -14,7 +14,7 @@ SavedHook::SavedHook(const at::Tensor&, bool is_output, Reason decline)
 SavedHook::~SavedHook() { Recorder::Get().Drop(ticket_); }
 
 void SavedHook::call_pack_hook(const at::Tensor& tensor) {
-  version_ = static_cast<uint32_t>(tensor._version());
+  version_ = VersionOf(tensor);
   if (is_output_ && !tensor.is_leaf()) {
     tensor_ = tensor.tensor_data();
     without_history_ = true;
@@ -28,7 +28,7 @@ void SavedHook::call_pack_hook(const at::Tensor& tensor) {
 
 at::Tensor SavedHook::call_unpack_hook() {
   Recorder::Get().Unpacked(ticket_.site);
-  if (static_cast<uint32_t>(tensor_._version()) != version_) {
+  if (VersionOf(tensor_) != version_) {
     ThrowWrittenInPlace(tensor_, without_history_, output_nr_, version_);
   }
   return tensor_;

@@ -82,7 +82,7 @@ HooksPtr GetDefaultHooks() {
     return std::make_unique<WatchedHook>(std::move(of_the_job),
                                          saving->is_output, reason);
   }
-  if (!Countable(*saving->tensor)) {
+  if (!Countable(*saving->tensor, saving->is_output)) {
     if (reason != Reason::kNone) {
       Recorder::Get().NoteDecline(DtypeName(saving->tensor->scalar_type()),
                                   reason);

@@ -11,8 +11,14 @@ namespace invact {
 // Whether a saved tensor counts at all and may get hooks of ours: false for
 // parameters, views of them and buffers, for wrapped Python numbers, tensor
 // subclasses, tensors without a storage, and while a dispatch mode or a
-// functorch transform is active.
-bool Countable(const at::Tensor& tensor) noexcept;
+// functorch transform is active. `is_output`: the saving op made it.
+bool Countable(const at::Tensor& tensor, bool is_output = false) noexcept;
+
+// As TensorBase::_version, without its virtual call. Inference tensors have
+// none: torch's error.
+inline uint32_t VersionOf(const at::TensorBase& tensor) {
+  return tensor.unsafeGetTensorImpl()->version_counter().current_version();
+}
 
 // No TorchDispatchMode, functorch transform or tracing on this thread.
 bool PlainDispatch() noexcept;

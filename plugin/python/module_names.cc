@@ -204,6 +204,16 @@ uint32_t ModuleNames::AddRoot(PyObject* module) {
     ForEach(one.module.get(), AttributeNames().parameters,
             [&](PyObject*, PyObject*) { has_parameters = true; });
   }
+  // A part that was called alone before (to see a shape, say) is one no more.
+  std::vector<uint32_t> parts;
+  for (const auto& [id, root] : roots_) {
+    if (std::any_of(found.begin(), found.end(), [&](const Found& one) {
+          return one.module.get() == root.object;
+        })) {
+      parts.push_back(id);
+    }
+  }
+  for (const uint32_t part : parts) DropRoot(part);
   const uint32_t id = next_root_++;
   Root root;
   root.object = module;
@@ -321,26 +331,32 @@ void ModuleNames::Forget(PyObject* module) {
   known.others.push_back(known.name);
   for (const ModuleName& name : known.others) {
     const auto root = roots_.find(name.root);
-    if (root == roots_.end() || root->second.object != module) continue;
-    SetPersistentStorages(module, {});
-    std::vector<PyObject*> left = std::move(root->second.modules);
-    roots_.erase(root);
-    for (PyObject* one : left) {
-      const auto it = modules_.find(one);
-      if (it == modules_.end()) continue;
-      std::erase_if(it->second.others, [&](const ModuleName& other) {
-        return other.root == name.root;
-      });
-      if (it->second.name.root != name.root) continue;
-      it->second.name = {};
-      if (!it->second.others.empty()) {
-        it->second.name = it->second.others.back();
-        it->second.others.pop_back();
-      }
-      current_[one] = it->second.name;
+    if (root != roots_.end() && root->second.object == module) {
+      DropRoot(name.root);
     }
   }
   g_python.Py_DecRef(known.weak_reference);
+}
+
+// Its modules lose the names that they have below it.
+void ModuleNames::DropRoot(uint32_t id) {
+  const auto root = roots_.find(id);
+  SetPersistentStorages(root->second.object, {});
+  const std::vector<PyObject*> left = std::move(root->second.modules);
+  roots_.erase(root);
+  for (PyObject* one : left) {
+    const auto it = modules_.find(one);
+    if (it == modules_.end()) continue;
+    std::erase_if(it->second.others,
+                  [&](const ModuleName& other) { return other.root == id; });
+    if (it->second.name.root != id) continue;
+    it->second.name = {};
+    if (!it->second.others.empty()) {
+      it->second.name = it->second.others.back();
+      it->second.others.pop_back();
+    }
+    current_[one] = it->second.name;
+  }
 }
 
 }  // namespace invact

@@ -2,11 +2,12 @@
 // module in which it is called.
 //
 // A root is a module that was called while no other was under way and that no
-// earlier root contains. The first root with parameters is the model: its paths
-// stand alone ("encoder.layer.3", "" itself). Other roots (a loss, a second
-// network) have their class before theirs: "<CrossEntropyLoss>",
-// "<Critic>.body.0", "<Critic#2>.body.0" for a second one alive. A module that
-// is called but registered nowhere is "<its class>" below its caller.
+// earlier root contains; it is one no more once a later root contains it. The
+// first root with parameters is the model: its paths stand alone
+// ("encoder.layer.3", "" itself). Other roots (a loss, a second network) have
+// their class before theirs: "<CrossEntropyLoss>", "<Critic>.body.0",
+// "<Critic#2>.body.0" for a second one alive. A module that is called but
+// registered nowhere is "<its class>" below its caller.
 //
 // Nothing here keeps a module, a parameter or a dict of the job's alive: a weak
 // reference tells when a module dies.
@@ -74,6 +75,7 @@ class ModuleNames {
   ModuleName SearchNested(PyObject* module, PyObject* caller, uint32_t root);
   ModuleName Invent(PyObject* module, PyObject* caller, uint32_t root);
   uint32_t AddRoot(PyObject* module);
+  void DropRoot(uint32_t id);
   void NameAll(uint32_t id, const std::vector<Found>& found);
   void SetName(PyObject* module, const ModuleName& name);
   bool UseName(PyObject* module, uint32_t root);

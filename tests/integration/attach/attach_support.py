@@ -69,6 +69,8 @@ class Done:
 
 
 class Place:
+    python = sys.executable
+
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self._work = job.Workplace(folder)

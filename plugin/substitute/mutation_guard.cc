@@ -1,6 +1,7 @@
 #include "plugin/substitute/mutation_guard.h"
 
 #include <ATen/core/boxing/KernelFunction.h>
+#include <c10/util/Exception.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -99,6 +100,18 @@ class WriteGuard final : public c10::OperatorKernel {
   bool writes_;
 };
 
+// Torch warns, once in a process, of a kernel registered in another's place:
+// not of ours, and the job's own one warning is left to the job.
+class QuietRegistration {
+ private:
+  class Nothing final : public c10::WarningHandler {
+    void process(const c10::Warning&) override {}
+  };
+  Nothing nothing_;
+  c10::WarningUtils::WarningHandlerGuard handler_{&nothing_};
+  c10::WarningUtils::WarnAlways always_;
+};
+
 std::vector<int> WrittenArguments(const c10::FunctionSchema& schema) {
   std::vector<int> written;
   const auto& arguments = schema.arguments();
@@ -117,6 +130,7 @@ std::vector<int> WrittenArguments(const c10::FunctionSchema& schema) {
 // fused optimizers) ours goes on to the next key.
 int Install() {
   constexpr DispatchKey kKey = DispatchKey::ADInplaceOrView;
+  const QuietRegistration quiet;
   auto* library = new torch::Library(torch::Library::IMPL, "aten", kKey,
                                      __FILE__, __LINE__);
   int wrapped = 0;

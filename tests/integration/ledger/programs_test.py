@@ -84,6 +84,7 @@ def test_nothing_goes_wrong_inside(runs, policy):
     lines = [line for line in runs[policy][0].stderr.splitlines()
              if line.startswith("invact: ") and "no relay" not in line]
     assert [line.split()[1] for line in lines] == ["run", "run"], lines
+    assert "Overriding" not in runs["invert"][0].stderr
 
 
 # 4 x 16 floats a batch, and what the mean of squares saves.

@@ -58,6 +58,7 @@ def test_nothing_goes_wrong_inside(runs):
     lines = [line for line in runs["invert"][0].stderr.splitlines()
              if line.startswith("invact: ") and "no relay" not in line]
     assert [line.split()[1] for line in lines] == ["run", "run"], lines
+    assert "Overriding" not in runs["invert"][0].stderr
 
 
 def test_a_site_whose_output_is_written_is_left_alone_from_then_on(runs):

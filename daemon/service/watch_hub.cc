@@ -19,8 +19,13 @@ constexpr absl::Duration kQueryTime = absl::Seconds(5);
 class WatchStream final : public grpc::ServerWriteReactor<v1::WatchRunResponse>,
                           public std::enable_shared_from_this<WatchStream> {
  public:
-  WatchStream(WatchHub* hub, std::string run_id)
-      : hub_(hub), call_(hub->activity_), run_id_(std::move(run_id)) {}
+  // refused: what it ends with, whatever the hub's thread finds meanwhile.
+  WatchStream(WatchHub* hub, std::string run_id,
+              std::optional<absl::Status> refused)
+      : hub_(hub),
+        call_(hub->activity_),
+        run_id_(std::move(run_id)),
+        end_(std::move(refused)) {}
 
   const std::string& run_id() const { return run_id_; }
 
@@ -96,7 +101,9 @@ void WatchHub::Notify() {
 
 grpc::ServerWriteReactor<v1::WatchRunResponse>* WatchHub::Watch(
     const std::string& run_id, const absl::Status& refused) {
-  auto stream = std::make_shared<WatchStream>(this, run_id);
+  std::optional<absl::Status> end;
+  if (!refused.ok()) end = refused;
+  auto stream = std::make_shared<WatchStream>(this, run_id, std::move(end));
   absl::Status status = refused;
   {
     std::lock_guard lock(mutex_);

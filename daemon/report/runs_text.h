@@ -2,6 +2,7 @@
 #ifndef INVACT_DAEMON_REPORT_RUNS_TEXT_H_
 #define INVACT_DAEMON_REPORT_RUNS_TEXT_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,11 @@
 namespace invact {
 
 // In the order given, with a header line; "" where there is no run.
-std::string RunsToText(const std::vector<v1::Run>& runs,
-                       const TextStyle& style);
+// last_steps: empty, or each run's last complete step (nullopt: none), whose
+// held and eliminated bytes are shown.
+std::string RunsToText(
+    const std::vector<v1::Run>& runs, const TextStyle& style,
+    const std::vector<std::optional<v1::StepTotals>>& last_steps = {});
 
 }  // namespace invact
 

@@ -1,0 +1,155 @@
+// invact export: all that is stored of a run, for other programs.
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "daemon/cli/choose.h"
+#include "daemon/cli/step_json.h"
+#include "daemon/cli/verbs.h"
+
+namespace invact::cli {
+namespace {
+
+constexpr int kPage = 1000;
+
+struct ExportFlags {
+  Selection selection;
+  std::string format = "json";
+};
+
+Json EventFields(const v1::Event& event) {
+  Json out;
+  out["time_ns"] = event.time_ns();
+  out["kind"] = event.kind();
+  out["source"] = event.source();
+  out["address"] = event.address();
+  out["bytes"] = event.bytes();
+  out["step"] = event.step();
+  out["layer"] = event.layer();
+  out["op"] = event.op();
+  out["device"] = event.device();
+  out["stream"] = event.stream();
+  return out;
+}
+
+// Writes each page before it asks for the next: a run may have more events
+// than fit in memory. `each` gives false where nobody reads any more.
+absl::Status ForEachPage(
+    Client& client, const std::string& run, bool events,
+    const std::function<bool(const v1::QueryTimelineResponse&)>& each) {
+  v1::QueryTimelineRequest request;
+  request.set_run(run);
+  request.set_page_size(kPage);
+  request.set_events(events);
+  do {
+    auto page = client.Call(&Client::Stub::QueryTimeline, request);
+    if (!page.ok()) return page.status();
+    if (!each(*page)) return absl::OkStatus();
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return absl::OkStatus();
+}
+
+// A JSON array, one element a line.
+class Array {
+ public:
+  explicit Array(Output* output) : output_(output) {}
+  bool Add(const Json& element) {
+    std::string line = DumpLine(element);
+    line.pop_back();
+    const bool reads = output_->Data((first_ ? "\n    " : ",\n    ") + line);
+    first_ = false;
+    return reads;
+  }
+
+ private:
+  Output* const output_;
+  bool first_ = true;
+};
+
+absl::Status ExportJson(Shell& shell, Client& client,
+                        const v1::Report& report) {
+  Output& output = shell.output;
+  std::string head = DumpLine(ReportFields(report));
+  head.pop_back();
+  output.Data(absl::StrCat("{\n  \"schema\": \"invact.export/v1\",\n",
+                           "  \"report\": ", head, ",\n  \"steps\": ["));
+  Array steps(&output);
+  absl::Status status =
+      ForEachPage(client, report.run().id(), false,
+                  [&](const v1::QueryTimelineResponse& page) {
+                    for (const v1::StepTotals& step : page.steps()) {
+                      if (!steps.Add(StepFields(step))) return false;
+                    }
+                    return true;
+                  });
+  if (!status.ok()) return status;
+  output.Data("\n  ],\n  \"events\": [");
+  Array events(&output);
+  status = ForEachPage(client, report.run().id(), true,
+                       [&](const v1::QueryTimelineResponse& page) {
+                         for (const v1::Event& event : page.events()) {
+                           if (!events.Add(EventFields(event))) return false;
+                         }
+                         return true;
+                       });
+  if (status.ok()) output.Data("\n  ]\n}\n");
+  return status;
+}
+
+// One line a step; numbers and plain words only, so that nothing needs quotes.
+absl::Status ExportCsv(Shell& shell, Client& client, const v1::Report& report) {
+  const auto line = [](const Json& fields, bool header) {
+    std::string out;
+    for (const auto& [key, value] : fields.items()) {
+      absl::StrAppend(&out, out.empty() ? "" : ",",
+                      header              ? key
+                      : value.is_null()   ? ""
+                      : value.is_string() ? value.get<std::string>()
+                                          : value.dump());
+    }
+    return out + "\n";
+  };
+  shell.output.Data(line(StepFields(v1::StepTotals()), true));
+  return ForEachPage(client, report.run().id(), false,
+                     [&](const v1::QueryTimelineResponse& page) {
+                       for (const v1::StepTotals& step : page.steps()) {
+                         if (!shell.output.Data(line(StepFields(step), false)))
+                           return false;
+                       }
+                       return true;
+                     });
+}
+
+absl::StatusOr<int> Export(Shell& shell, const ExportFlags& flags) {
+  if (shell.json && flags.format != "json") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--json and --format ", flags.format, " contradict"));
+  }
+  absl::StatusOr<v1::Report> report = FetchReport(shell, flags.selection);
+  if (!report.ok()) return report.status();
+  absl::StatusOr<Client*> daemon = shell.Daemon();
+  if (!daemon.ok()) return daemon.status();
+  absl::Status status = flags.format == "csv"
+                            ? ExportCsv(shell, **daemon, *report)
+                            : ExportJson(shell, **daemon, *report);
+  if (!status.ok()) return status;
+  return kOk;
+}
+
+}  // namespace
+
+void AddExport(CLI::App& app, Shell& shell) {
+  CLI::App* verb = app.add_subcommand(
+      "export", "All that is stored of a run, for other programs");
+  auto flags = std::make_shared<ExportFlags>();
+  AddSelection(verb, &flags->selection);
+  verb->add_option("--format", flags->format,
+                   "json (default): everything; csv: a line a step")
+      ->check(CLI::IsMember({"json", "csv"}).description(""))
+      ->type_name("F");
+  verb->callback([&shell, flags] {
+    shell.action = [&shell, flags] { return Export(shell, *flags); };
+  });
+}
+
+}  // namespace invact::cli

@@ -57,7 +57,8 @@ y.sum().backward()
 
 def check_attached_job(prefix, state):
     """Runs a job under the installed programs and looks for its run."""
-    os.makedirs(os.path.join(state, "runtime"), mode=0o700)
+    os.mkdir(state, mode=0o700)
+    os.mkdir(os.path.join(state, "runtime"), mode=0o700)
     environment = {key: value for key, value in os.environ.items()
                    if not key.startswith("INVACT_")}
     environment.update(INVACT_STATE_DIR=state,
@@ -73,6 +74,9 @@ def check_attached_job(prefix, state):
         if job.returncode != 0:
             return [f"invact run ends with {job.returncode}: {job.stderr}"]
         listed = invact("ls", "--json")
+        if listed.returncode != 0:
+            return [f"invact ls ends with {listed.returncode}: {listed.stderr}"
+                    f"; the job said: {job.stderr}"]
         states = [run["state"] for run in json.loads(listed.stdout)["runs"]]
         if states != ["finished"]:
             return [f"a job under invact run left runs {states}, not one that "

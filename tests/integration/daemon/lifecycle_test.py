@@ -10,7 +10,7 @@ import time
 
 import grpc
 import pytest
-from support import BIN, Daemon, Relay, wait_for
+from support import BIN, SANITIZED, Daemon, Relay, wait_for
 
 
 def load(daemon, relays=4):
@@ -236,6 +236,7 @@ def test_bad_options_end_with_usage(make_daemon, arguments, text):
     assert not daemon.database.exists()
 
 
+@pytest.mark.skipif(SANITIZED, reason="measures memory")
 def test_idle_memory_and_threads_are_small(daemon):
     status = dict(line.split(":", 1) for line in open(
         f"/proc/{daemon.process.pid}/status"))

@@ -8,7 +8,7 @@ import subprocess
 import grpc
 import pytest
 from rich_errors import error_info
-from support import Relay, wait_for
+from support import SANITIZED, Relay, wait_for
 
 CANARY = "canary-5f3a9c"
 
@@ -72,7 +72,8 @@ def test_thousands_of_idle_streams_are_cheap(daemon):
     status = dict(line.split(":", 1) for line in open(
         f"/proc/{daemon.process.pid}/status"))
     assert int(status["Threads"]) < 60
-    assert int(status["VmRSS"].split()[0]) < 200 * 1024
+    if not SANITIZED:
+        assert int(status["VmRSS"].split()[0]) < 200 * 1024
     assert client.call("GetDaemonStatus").streams == 2000
     relays[1234].send_step(0)
     assert relays[1234].wait_ack(1) == 1
@@ -81,6 +82,7 @@ def test_thousands_of_idle_streams_are_cheap(daemon):
     wait_for(lambda: client.call("GetDaemonStatus").streams == 0)
 
 
+@pytest.mark.skipif(SANITIZED, reason="measures memory")
 def test_oversize_claims_cost_no_memory(daemon):
     client = daemon.client()
     client.call("GetDaemonStatus")

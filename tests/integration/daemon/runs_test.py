@@ -255,7 +255,7 @@ def test_daemon_status_has_the_numbers(daemon):
     assert status.rejected_messages == 1
     assert status.quota_bytes == 10 << 30
     assert 0 < status.used_bytes <= status.database_bytes
-    assert status.rss_bytes < 60 << 20
+    assert status.rss_bytes > 1 << 20
     assert status.file_system and status.write_error == ""
     assert json_format.MessageToDict(status)["databaseVersion"] >= 1
 

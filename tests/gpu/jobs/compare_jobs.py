@@ -174,27 +174,33 @@ def main():
                  # The kernels' first launch lies inside a capture.
                  Job(folder, "cold", "graph", JOB_WARM_UP="0",
                      **attached("invert")),
+                 Job(folder, "cold_plain", "graph", JOB_WARM_UP="0"),
                  Job(folder, "door", "gelu_fp32", CUDA_INJECTION64_PATH=str(
                      support.PRELOAD)),
                  Job(folder, "guest", script="guest_job.py",
                      **attached("invert")),
+                 Job(folder, "guest_plain", script="guest_job.py"),
                  Job(folder, "memory", script="memory_job.py",
                      **attached("invert"))]
-        plain, control, observed, inverted, cold, door, guest, memory = (
-            job.wait(deadline) for job in every)
+        (plain, control, observed, inverted, cold, cold_plain, door, guest,
+         guest_plain, memory) = (job.wait(deadline) for job in every)
         judge_oom_report(verdicts, folder)
     sys.path.insert(0, str(HERE))
     import train_cases
     for name in train_cases.CASES:
         judge_case(verdicts, name, plain, control, observed, inverted)
-    result = cold.results.get("graph", {"error": cold.stderr[-1500:]})
-    verdicts.check("error" not in result, "graph without warm-up: " +
-                   result.get("error", "captured and replayed"))
+    for job, what in ((cold_plain, "plain"), (cold, "attached")):
+        result = job.results.get("graph", {"error": job.stderr[-1500:]})
+        verdicts.check("error" not in result,
+                       f"graph without warm-up, {what}: " +
+                       result.get("error", "captured and replayed"))
     if plain.results:
         judge_door(verdicts, door, plain)
-    verdicts.check(guest.process.returncode == 0,
-                   "no CUDA context before the job's, other devices served: " +
-                   (guest.stdout.strip() or guest.stderr[-800:]))
+    for job, what in ((guest_plain, "plain"), (guest, "attached")):
+        verdicts.check(job.process.returncode == 0,
+                       "no CUDA context before the job's, other devices "
+                       f"served, {what}: " +
+                       (job.stdout.strip() or job.stderr[-800:]))
     verdicts.check(memory.process.returncode == 0,
                    "out of memory: " +
                    (memory.stdout.strip() or memory.stderr[-800:]))

@@ -1,5 +1,6 @@
-"""Attached: a step on the CPU makes no CUDA context, so that a forked child can
-still use the GPU; afterwards every device is served, not only the first."""
+"""Attached: a forward on the CPU makes no CUDA context, so that a forked child
+can still use the GPU; afterwards every device is served, not only the first. (A
+backward on the CPU does: autograd then starts a thread for each GPU.)"""
 import os
 import sys
 
@@ -7,16 +8,20 @@ import torch
 from torch import nn
 
 
-def step(device):
+def forward(device):
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 8))
     model.to(device)
-    loss = model(torch.ones(32, 64, device=device)).square().mean()
+    return model, model(torch.ones(32, 64, device=device)).square().mean()
+
+
+def step(device):
+    model, loss = forward(device)
     loss.backward()
     return model[0].weight.grad.double().cpu(), loss.item()
 
 
-step("cpu")
+forward("cpu")
 assert not torch.cuda.is_initialized()
 child = os.fork()
 if child == 0:

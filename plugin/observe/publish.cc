@@ -1,5 +1,11 @@
 // How the recorder fills the tables that the relay and the tests read.
+#include <iterator>
+#include <string>
+#include <vector>
+
 #include "plugin/guard.h"
+#include "plugin/log.h"
+#include "plugin/observe/device_state.h"
 #include "plugin/observe/events.h"
 #include "plugin/observe/recorder.h"
 
@@ -102,6 +108,24 @@ void Recorder::PublishLast(const StepTotalsPod& totals) {
     scope.last_input_bytes.store(scope.input_bytes.load());
     scope.last_forward_ns.store(scope.forward_ns.load());
     scope.last_calls.store(scope.calls.load());
+  }
+}
+
+void Recorder::PublishNotes() noexcept {
+  std::string device;
+  if (!device_published_ && AnyDevice()) device = DeviceName();
+  const std::vector<std::string> said = TroubleSaid();
+  std::lock_guard lock(mutex_);
+  Control& control = shared_->control;
+  if (!device.empty()) {
+    control.device_name.store(sites_.Text(device), std::memory_order_release);
+    device_published_ = true;
+  }
+  uint32_t count = control.warning_count.load(std::memory_order_relaxed);
+  while (count < said.size() && count < std::size(control.warnings)) {
+    control.warnings[count].store(sites_.Text(said[count]),
+                                  std::memory_order_relaxed);
+    control.warning_count.store(++count, std::memory_order_release);
   }
 }
 

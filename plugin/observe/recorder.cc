@@ -179,7 +179,10 @@ SaveTicket Recorder::Save(const SavedFacts& tensor, Reason reason) noexcept {
     const uint32_t site = TouchLocked(tensor, key, Action::kKeep, reason);
     ticket = ClaimLocked(tensor, site, Claim::kBoth, now);
   }
-  if (first) MarkDevice(StepMark::kBegin);
+  if (first) {
+    MarkDevice(StepMark::kBegin);
+    PublishNotes();
+  }
   EmitSaved(shared_, EventKind::kSave, now, tensor.data, tensor.bytes,
             ticket.site, steps_.index(), tensor.device, Action::kKeep);
   return ticket;
@@ -245,7 +248,10 @@ void Recorder::Substitute(Action action, const SavedFacts& x,
     ticket->place = substitutions_.size();
     substitutions_.push_back(ticket);
   }
-  if (first) MarkDevice(StepMark::kBegin);
+  if (first) {
+    MarkDevice(StepMark::kBegin);
+    PublishNotes();
+  }
   EmitSaved(shared_, EventKind::kSubstitute, now, x.data, x.bytes, ticket->site,
             steps_.index(), x.device, action);
 }
@@ -376,6 +382,7 @@ void Recorder::EndBackward(bool complete) noexcept {
   const AllocatorBytes allocator = ReadAllocator();
   const DeviceSeconds device = TakeDeviceSeconds();
   const int64_t now = MonotonicNs();
+  PublishNotes();
   std::lock_guard lock(mutex_);
   if (steps_.phase() != Phase::kBackward) return;
   steps_.BackwardEnds(now, complete);
@@ -450,6 +457,7 @@ void Recorder::Finish(int status) noexcept {
   if (g_guest_mode.load() != GuestMode::kRunning || finished_.exchange(true)) {
     return;
   }
+  PublishNotes();
   std::lock_guard lock(mutex_);
   if (log_ != nullptr) log_->Flush();
   ShowUnfinishedLocked();

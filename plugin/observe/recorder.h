@@ -134,6 +134,9 @@ class Recorder {
   void NotePeakLocked(int64_t peak_allocated);
   void PublishLast(const StepTotalsPod& totals);
   void MirrorLive();
+  // The device's name and the trouble said so far, for the report. Not under
+  // the lock: the driver is asked.
+  void PublishNotes() noexcept;
   void JudgeSubstitutions();
   uint32_t TouchLocked(const SavedFacts& tensor, const SiteKey& key,
                        Action action, Reason reason);
@@ -159,6 +162,7 @@ class Recorder {
   std::vector<SubstitutionTicket*> substitutions_;
   // Of shared_->last: the table of step kept_step_, as it was at the instant or
   // when its forward failed.
+  std::atomic<bool> device_published_{false};
   uint32_t instant_slot_ = 0;
   int64_t kept_step_ = -1;
   int64_t kept_baseline_ = 0;

@@ -224,9 +224,10 @@ class Graphed(Case):
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            # cuBLAS can't be started inside a capture, by nobody.
-            square = torch.ones(16, 16, device=DEVICE)
-            F.linear(square, square, square[0])
+            # cuBLAS can't be started inside a capture, by nobody; backward has
+            # a thread of its own.
+            square = torch.ones(16, 16, device=DEVICE, requires_grad=True)
+            F.linear(square, square, square[0]).sum().backward()
             for _ in range(int(os.environ.get("JOB_WARM_UP", "3"))):
                 self.step(static)
         torch.cuda.current_stream().wait_stream(stream)

@@ -99,6 +99,8 @@ void SayTrouble(const std::string& thing, const std::string& text) noexcept {
   WriteLine(line);
 }
 
+void SayLine(const std::string& text) noexcept { WriteLine(text); }
+
 std::vector<std::string> TroubleSaid() noexcept {
   Voice& log = Log();
   std::lock_guard lock(log.mutex);

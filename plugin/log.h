@@ -25,6 +25,9 @@ void ConfigureLog(const Config& config,
 // `thing` names what went wrong; the same thing is said once in a process.
 void SayTrouble(const std::string& thing, const std::string& text) noexcept;
 
+// Any other line, at once, without "invact: " in front.
+void SayLine(const std::string& text) noexcept;
+
 // Trouble said so far, to be stored with the run.
 std::vector<std::string> TroubleSaid() noexcept;
 

@@ -1,10 +1,20 @@
 #include "plugin/ledger/ledger_log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cinttypes>
+#include <cstdarg>
+#include <cstdio>
+
+#include "plugin/log.h"
 
 namespace invact {
 
 namespace {
+
+constexpr size_t kBufferBytes = 64 << 10;
 
 std::string Escaped(std::string_view text) {
   std::string out;
@@ -26,54 +36,80 @@ std::string Escaped(std::string_view text) {
 }  // namespace
 
 LedgerLog::LedgerLog(const std::string& path)
-    : file_(path.empty() ? stderr : std::fopen(path.c_str(), "we")),
-      owned_(!path.empty()),
-      prefix_(path.empty() ? "invact: " : "") {}
+    : to_stderr_(path.empty()),
+      file_(path.empty()
+                ? -1
+                : open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                       0666)) {}
 
 LedgerLog::~LedgerLog() {
-  if (owned_ && file_ != nullptr) std::fclose(file_);
+  Flush();
+  if (file_ >= 0) close(file_);
+}
+
+void LedgerLog::Line(const char* format, ...) {
+  va_list first, second;
+  va_start(first, format);
+  va_copy(second, first);
+  const int size = std::vsnprintf(nullptr, 0, format, first);
+  std::string line(static_cast<size_t>(size < 0 ? 0 : size) + 1, '\n');
+  std::vsnprintf(line.data(), line.size(), format, second);
+  va_end(second);
+  va_end(first);
+  line.back() = '\n';
+  if (to_stderr_) {
+    SayLine(line);
+    return;
+  }
+  waiting_ += line;
+  if (waiting_.size() >= kBufferBytes) Flush();
 }
 
 void LedgerLog::Pack(int64_t now_ns, uint64_t id, uint64_t storage,
                      int64_t bytes, uint32_t site, std::string_view scope,
                      uint32_t ordinal, std::string_view kind,
                      std::string_view category) {
-  std::fprintf(file_,
-               "%s{\"e\":\"pack\",\"t\":%" PRId64 ",\"id\":%" PRIu64
-               ",\"storage\":\"%" PRIx64 "\",\"bytes\":%" PRId64
-               ",\"site\":%u,\"scope\":\"%s\",\"ordinal\":%u,\"kind\":\"%.*s\","
-               "\"category\":\"%.*s\"}\n",
-               prefix_, now_ns, id, storage, bytes, site,
-               Escaped(scope).c_str(), ordinal, static_cast<int>(kind.size()),
-               kind.data(), static_cast<int>(category.size()), category.data());
+  Line("{\"e\":\"pack\",\"t\":%" PRId64 ",\"id\":%" PRIu64
+       ",\"storage\":\"%" PRIx64 "\",\"bytes\":%" PRId64
+       ",\"site\":%u,\"scope\":\"%s\",\"ordinal\":%u,\"kind\":\"%.*s\","
+       "\"category\":\"%.*s\"}",
+       now_ns, id, storage, bytes, site, Escaped(scope).c_str(), ordinal,
+       static_cast<int>(kind.size()), kind.data(),
+       static_cast<int>(category.size()), category.data());
 }
 
 void LedgerLog::Drop(uint64_t id) {
-  std::fprintf(file_, "%s{\"e\":\"drop\",\"id\":%" PRIu64 "}\n", prefix_, id);
+  Line("{\"e\":\"drop\",\"id\":%" PRIu64 "}", id);
 }
 
 void LedgerLog::Resize(uint64_t storage, int64_t bytes) {
-  std::fprintf(file_,
-               "%s{\"e\":\"resize\",\"storage\":\"%" PRIx64
-               "\",\"bytes\":%" PRId64 "}\n",
-               prefix_, storage, bytes);
+  Line("{\"e\":\"resize\",\"storage\":\"%" PRIx64 "\",\"bytes\":%" PRId64 "}",
+       storage, bytes);
 }
 
 void LedgerLog::Instant(int64_t step, int64_t baseline, int64_t held,
                         int64_t side) {
-  std::fprintf(file_,
-               "%s{\"e\":\"instant\",\"step\":%" PRId64 ",\"baseline\":%" PRId64
-               ",\"held\":%" PRId64 ",\"side\":%" PRId64 "}\n",
-               prefix_, step, baseline, held, side);
+  Line("{\"e\":\"instant\",\"step\":%" PRId64 ",\"baseline\":%" PRId64
+       ",\"held\":%" PRId64 ",\"side\":%" PRId64 "}",
+       step, baseline, held, side);
 }
 
 void LedgerLog::End(int64_t step, bool complete) {
-  std::fprintf(file_,
-               "%s{\"e\":\"end\",\"step\":%" PRId64 ",\"complete\":%s}\n",
-               prefix_, step, complete ? "true" : "false");
-  std::fflush(file_);
+  Line("{\"e\":\"end\",\"step\":%" PRId64 ",\"complete\":%s}", step,
+       complete ? "true" : "false");
+  Flush();
 }
 
-void LedgerLog::Flush() { std::fflush(file_); }
+void LedgerLog::Flush() {
+  size_t written = 0;
+  while (written < waiting_.size()) {
+    const ssize_t n =
+        write(file_, waiting_.data() + written, waiting_.size() - written);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;  // a full disk: these lines are lost
+    written += static_cast<size_t>(n);
+  }
+  waiting_.clear();
+}
 
 }  // namespace invact

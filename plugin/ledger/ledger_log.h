@@ -2,13 +2,12 @@
 // anybody can add the bytes up again without our code (docs/accounting.md
 // gives the fields). For debugging: it costs a formatted line a save.
 //
-// Threads: externally locked (by the Recorder). A line that cannot be written
-// switches the log off.
+// Threads: externally locked (by the Recorder). Lines that can't be written are
+// lost.
 #ifndef INVACT_PLUGIN_LEDGER_LEDGER_LOG_H_
 #define INVACT_PLUGIN_LEDGER_LEDGER_LOG_H_
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -22,7 +21,7 @@ class LedgerLog {
   ~LedgerLog();
   LedgerLog(const LedgerLog&) = delete;
   LedgerLog& operator=(const LedgerLog&) = delete;
-  bool ok() const { return file_ != nullptr; }
+  bool ok() const { return to_stderr_ || file_ >= 0; }
 
   // kind: baseline, held, both or side.
   void Pack(int64_t now_ns, uint64_t id, uint64_t storage, int64_t bytes,
@@ -35,9 +34,13 @@ class LedgerLog {
   void Flush();
 
  private:
-  FILE* file_;
-  bool owned_;
-  const char* prefix_;
+  __attribute__((format(printf, 2, 3))) void Line(const char* format, ...);
+
+  bool to_stderr_;
+  int file_;
+  // Our own, not stdio's: a forked child that leaves by exit() writes out what
+  // stdio holds, so the parent's lines would be there twice.
+  std::string waiting_;
 };
 
 }  // namespace invact

@@ -45,6 +45,9 @@ def test_the_job_has_one_run_and_counts_its_own_steps(workers):
     assert [step["step"] for step in steps] == list(range(len(steps)))
     assert len(steps) == 4
     assert baselines[0] == baselines[-1]
+    # No child wrote out what the parent had not yet written.
+    packs = [e["id"] for e in workers.entries() if e["e"] == "pack"]
+    assert len(packs) == len(set(packs))
 
 
 def test_a_fork_at_any_moment_leaves_a_child_that_ends(place):

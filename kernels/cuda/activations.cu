@@ -19,9 +19,6 @@ constexpr int kThreads = 128;
 template <class T>
 constexpr int kGroups = sizeof(T) == 4 ? 1 : 2;
 
-template <class T>
-constexpr int64_t kBlockElements = int64_t{kThreads} * kGroups<T> * 8;
-
 __device__ const DecoderTables kDeviceTables[3] = {kGeluTables, kGeluTanhTables,
                                                    kSiluTables};
 
@@ -66,27 +63,21 @@ __device__ __forceinline__ Group ThisGroup(int64_t n, int number = 0) {
   return {first, n - first};
 }
 
-// Whether all groups of the block are whole and may be moved 16 bytes at a
-// time: known before the first load, all loads can be under way at once.
-template <class T>
-__device__ __forceinline__ bool WholeBlock(int64_t n, bool aligned) {
-  return aligned && (blockIdx.x + int64_t{1}) * kBlockElements<T> <= n;
-}
-
-template <class F, class T, bool kValues, bool kWhole>
-__device__ __forceinline__ void ForwardBlock(const T* x, T* y, uint8_t* side,
-                                             int64_t n,
-                                             const DecoderLines& lines) {
+// Without kValues: the bits alone.
+template <class F, class T, bool kValues>
+__global__ void __launch_bounds__(kThreads)
+    ForwardKernel(const T* x, T* y, uint8_t* side, int64_t n, bool aligned,
+                  DecoderLines lines) {
   Eight<T> held[kGroups<T>];
 #pragma unroll
   for (int g = 0; g < kGroups<T>; ++g) {
     const Group group = ThisGroup<T>(n, g);
-    held[g].template Load<kWhole>(x + group.first, group.count);
+    held[g].Load(x + group.first, group.count, aligned);
   }
 #pragma unroll
   for (int g = 0; g < kGroups<T>; ++g) {
     const Group group = ThisGroup<T>(n, g);
-    if (!kWhole && group.count <= 0) return;
+    if (group.count <= 0) return;
     unsigned bits = 0;
 #pragma unroll
     for (int k = 0; k < 8; ++k) {
@@ -96,63 +87,8 @@ __device__ __forceinline__ void ForwardBlock(const T* x, T* y, uint8_t* side,
         FromFloat(F::Forward(value), &held[g].elements[k]);
       }
     }
-    if constexpr (kValues)
-      held[g].template Store<kWhole>(y + group.first, group.count);
+    if constexpr (kValues) held[g].Store(y + group.first, group.count, aligned);
     side[group.first / 8] = static_cast<uint8_t>(bits);
-  }
-}
-
-// Without kValues: the bits alone.
-template <class F, class T, bool kValues>
-__global__ void __launch_bounds__(kThreads)
-    ForwardKernel(const T* x, T* y, uint8_t* side, int64_t n, bool aligned,
-                  DecoderLines lines) {
-  if (WholeBlock<T>(n, aligned)) {
-    ForwardBlock<F, T, kValues, true>(x, y, side, n, lines);
-  } else {
-    ForwardBlock<F, T, kValues, false>(x, y, side, n, lines);
-  }
-}
-
-template <class F, class T, bool kWhole>
-__device__ __forceinline__ void BackwardBlock(const T* y, const uint8_t* side,
-                                              const T* dy, T* dx, int64_t n,
-                                              const DecoderLines& lines,
-                                              float half_cell,
-                                              SharedTable* table) {
-  Eight<T> in[kGroups<T>], gradient[kGroups<T>];
-  unsigned bits[kGroups<T>] = {};
-#pragma unroll
-  for (int g = 0; g < kGroups<T>; ++g) {
-    const Group group = ThisGroup<T>(n, g);
-    in[g].template Load<kWhole>(y + group.first, group.count);
-    gradient[g].template Load<kWhole>(dy + group.first, group.count);
-    if (kWhole || group.count > 0) bits[g] = side[group.first / 8];
-  }
-  if constexpr (sizeof(T) == 4) {
-    Stage(DeviceTables<F>().slope, table);
-  } else {
-    Stage(DeviceTables<F>().short_slope, table);
-  }
-  __syncthreads();
-#pragma unroll
-  for (int g = 0; g < kGroups<T>; ++g) {
-    const Group group = ThisGroup<T>(n, g);
-    if (!kWhole && group.count <= 0) return;
-#pragma unroll
-    for (int k = 0; k < 8; ++k) {
-      const float value = ToFloat(in[g].elements[k]);
-      const bool bit = bits[g] >> k & 1;
-      float slope;
-      if constexpr (sizeof(T) == 4) {
-        slope = Slope<Lane, 8, false>(value, bit, lines, 0, *table);
-      } else {
-        slope = Slope<Lane, 6, true>(value, bit, lines, half_cell, *table);
-      }
-      FromFloat(slope * ToFloat(gradient[g].elements[k]),
-                &gradient[g].elements[k]);
-    }
-    gradient[g].template Store<kWhole>(dx + group.first, group.count);
   }
 }
 
@@ -162,23 +98,56 @@ __global__ void __launch_bounds__(kThreads)
                    int64_t n, bool aligned, DecoderLines lines,
                    float half_cell) {
   __shared__ SharedTable table;
-  if (WholeBlock<T>(n, aligned)) {
-    BackwardBlock<F, T, true>(y, side, dy, dx, n, lines, half_cell, &table);
+  Eight<T> in[kGroups<T>], gradient[kGroups<T>];
+  unsigned bits[kGroups<T>] = {};
+#pragma unroll
+  for (int g = 0; g < kGroups<T>; ++g) {
+    const Group group = ThisGroup<T>(n, g);
+    in[g].Load(y + group.first, group.count, aligned);
+    gradient[g].Load(dy + group.first, group.count, aligned);
+    if (group.count > 0) bits[g] = side[group.first / 8];
+  }
+  if constexpr (sizeof(T) == 4) {
+    Stage(DeviceTables<F>().slope, &table);
   } else {
-    BackwardBlock<F, T, false>(y, side, dy, dx, n, lines, half_cell, &table);
+    Stage(DeviceTables<F>().short_slope, &table);
+  }
+  __syncthreads();
+#pragma unroll
+  for (int g = 0; g < kGroups<T>; ++g) {
+    const Group group = ThisGroup<T>(n, g);
+    if (group.count <= 0) return;
+#pragma unroll
+    for (int k = 0; k < 8; ++k) {
+      const float value = ToFloat(in[g].elements[k]);
+      const bool bit = bits[g] >> k & 1;
+      float slope;
+      if constexpr (sizeof(T) == 4) {
+        slope = Slope<Lane, 8, false>(value, bit, lines, 0, table);
+      } else {
+        slope = Slope<Lane, 6, true>(value, bit, lines, half_cell, table);
+      }
+      FromFloat(slope * ToFloat(gradient[g].elements[k]),
+                &gradient[g].elements[k]);
+    }
+    gradient[g].Store(dx + group.first, group.count, aligned);
   }
 }
 
 // The polynomial's x, then one Newton step where f is steep enough to help.
-template <class F, class T, bool kWhole>
-__device__ __forceinline__ void ReconstructBlock(
-    const T* y, const uint8_t* side, T* x, int64_t n, const DecoderLines& lines,
-    const SharedTable& arguments, const SharedTable& slopes) {
+template <class F, class T>
+__global__ void __launch_bounds__(kThreads)
+    ReconstructKernel(const T* y, const uint8_t* side, T* x, int64_t n,
+                      bool aligned, DecoderLines lines) {
+  __shared__ SharedTable arguments, slopes;
+  Stage(DeviceTables<F>().x, &arguments);
+  Stage(DeviceTables<F>().slope, &slopes);
+  __syncthreads();
   for (int g = 0; g < kGroups<T>; ++g) {
     const Group group = ThisGroup<T>(n, g);
-    if (!kWhole && group.count <= 0) return;
+    if (group.count <= 0) return;
     Eight<T> held;
-    held.template Load<kWhole>(y + group.first, group.count);
+    held.Load(y + group.first, group.count, aligned);
     const unsigned bits = side[group.first / 8];
 #pragma unroll
     for (int k = 0; k < 8; ++k) {
@@ -190,22 +159,7 @@ __device__ __forceinline__ void ReconstructBlock(
       FromFloat(steep ? first - (F::Forward(first) - value) / slope : first,
                 &held.elements[k]);
     }
-    held.template Store<kWhole>(x + group.first, group.count);
-  }
-}
-
-template <class F, class T>
-__global__ void __launch_bounds__(kThreads)
-    ReconstructKernel(const T* y, const uint8_t* side, T* x, int64_t n,
-                      bool aligned, DecoderLines lines) {
-  __shared__ SharedTable arguments, slopes;
-  Stage(DeviceTables<F>().x, &arguments);
-  Stage(DeviceTables<F>().slope, &slopes);
-  __syncthreads();
-  if (WholeBlock<T>(n, aligned)) {
-    ReconstructBlock<F, T, true>(y, side, x, n, lines, arguments, slopes);
-  } else {
-    ReconstructBlock<F, T, false>(y, side, x, n, lines, arguments, slopes);
+    held.Store(x + group.first, group.count, aligned);
   }
 }
 
@@ -220,7 +174,7 @@ bool Aligned(const void* a, const void* b = nullptr, const void* c = nullptr) {
 template <class T, class... Parameters, class... Arguments>
 int Launch(void (*kernel)(Parameters...), int64_t n, void* stream,
            Arguments... arguments) {
-  constexpr int64_t kBlock = kBlockElements<T>;
+  constexpr int64_t kBlock = int64_t{kThreads} * kGroups<T> * 8;
   const int64_t blocks = n / kBlock + (n % kBlock != 0);
   if (blocks > INT32_MAX) return cudaErrorInvalidValue;
   kernel<<<static_cast<unsigned>(blocks), kThreads, 0,

@@ -1,6 +1,5 @@
-// Eight neighbouring elements: moved by 16-byte accesses where all eight exist
-// and the pointer allows it, one by one at the end of a tensor or off
-// alignment.
+// Eight neighbouring elements, what one thread handles: with 16-byte accesses
+// where the pointer allows, one by one at the end of a tensor or off alignment.
 #ifndef INVACT_KERNELS_CUDA_EIGHT_CUH_
 #define INVACT_KERNELS_CUDA_EIGHT_CUH_
 
@@ -30,11 +29,10 @@ struct alignas(16) Eight {
   static constexpr int kWords = sizeof(T) * 8 / 16;
   T elements[8];
 
-  // `count` of eight lie at `from`; the others are left as zeros. kWhole: all
-  // eight, at a multiple of 16 bytes.
-  template <bool kWhole>
-  __device__ __forceinline__ void Load(const T* from, int64_t count) {
-    if constexpr (kWhole) {
+  // `count` of eight lie at `from`; the others are left as zeros.
+  __device__ __forceinline__ void Load(const T* from, int64_t count,
+                                       bool aligned) {
+    if (aligned && count >= 8) {
 #pragma unroll
       for (int w = 0; w < kWords; ++w) {
         reinterpret_cast<uint4*>(elements)[w] =
@@ -52,9 +50,9 @@ struct alignas(16) Eight {
     }
   }
 
-  template <bool kWhole>
-  __device__ __forceinline__ void Store(T* to, int64_t count) const {
-    if constexpr (kWhole) {
+  __device__ __forceinline__ void Store(T* to, int64_t count,
+                                        bool aligned) const {
+    if (aligned && count >= 8) {
 #pragma unroll
       for (int w = 0; w < kWords; ++w) {
         reinterpret_cast<uint4*>(to)[w] =

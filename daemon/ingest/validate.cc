@@ -232,6 +232,7 @@ absl::Status ValidateBatch(const v1::Batch& batch_untrusted) {
     check.OneOf("end.end_reason", batch.end().end_reason(),
                 {"exit", "signal", "oom", "lost"});
     check.Range("end.exit_code", batch.end().exit_code(), INT32_MIN, INT32_MAX);
+    check.Range("end.signal", batch.end().signal(), 0, 255);
     check.Range("end.ended_wall_ns", batch.end().ended_wall_ns(), 0,
                 kMaxWallNs);
   }

@@ -128,8 +128,9 @@ absl::Status Store::ApplyParent(int64_t run, const ParentTold& told,
 
 absl::Status Store::AppendEnd(int64_t run, const v1::RunEnd& end,
                               int64_t now_ns) {
-  std::optional<int64_t> code;
+  std::optional<int64_t> code, signal;
   if (end.has_exit_code()) code = end.exit_code();
+  if (end.has_signal()) signal = end.signal();
   return db_
       ->Prepare(
           "UPDATE runs SET "
@@ -137,10 +138,10 @@ absl::Status Store::AppendEnd(int64_t run, const v1::RunEnd& end,
           "WHEN parent_told AND exit_code = 0 THEN state ELSE ?2 END, "
           "end_reason = CASE WHEN NOT parent_told OR ?3 = 'oom' THEN ?3 "
           "ELSE end_reason END, "
-          "exit_code = IIF(parent_told, exit_code, ?4), ended_ns = ?5 "
-          "WHERE pk = ?1")
+          "exit_code = IIF(parent_told, exit_code, ?4), ended_ns = ?5, "
+          "signal = IIF(parent_told, signal, ?6) WHERE pk = ?1")
       .BindAll(run, end.state(), end.end_reason(), code,
-               end.ended_wall_ns() > 0 ? end.ended_wall_ns() : now_ns)
+               end.ended_wall_ns() > 0 ? end.ended_wall_ns() : now_ns, signal)
       .Run();
 }
 

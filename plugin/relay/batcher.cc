@@ -100,15 +100,10 @@ void Batcher::Last(const v1::RunEnd& end, const AskRoom& ask,
   for (int pass = 0; pass < kMostLastPasses; ++pass) {
     const Room room = ask();
     Take(room);
-    if (!room.events) {
-      std::string records;
-      dropped_ += reader_->TakeRecords(kBatchRecords, &records);
-    }
-    if (!room.steps) {
-      std::vector<StepTotalsPod> steps;
-      dropped_ += reader_->TakeSteps(kStepsAtATime, &steps);
-    }
-    if (records_.size() < kFullRecords && steps_.size() < kStepsAtATime) break;
+    const uint64_t dropped = Discard(room);
+    const bool full =
+        records_.size() == kFullRecords || steps_.size() == kStepsAtATime;
+    if (dropped == 0 && !full) break;
     Packer packer(Sealed(sink));
     Pack(&packer, false, false);
     packer.Finish(false);
@@ -117,6 +112,24 @@ void Batcher::Last(const v1::RunEnd& end, const AskRoom& ask,
   Pack(&packer, true, true);
   packer.Add(end);
   packer.Finish(false);
+}
+
+void Batcher::Amend(const Packer::Sink& sink) {
+  SayAgain();
+  Packer packer(Sealed(sink));
+  Pack(&packer, true, true);
+  packer.Finish(true);
+}
+
+// Takes what there is no room for, nor ever will be, and counts it.
+uint64_t Batcher::Discard(const Room& room) {
+  std::string records;
+  std::vector<StepTotalsPod> steps;
+  uint64_t count = 0;
+  if (!room.events) count += reader_->TakeRecords(kBatchRecords, &records);
+  if (!room.steps) count += reader_->TakeSteps(kStepsAtATime, &steps);
+  dropped_ += count;
+  return count;
 }
 
 void Batcher::Pack(Packer* packer, bool tables, bool last) {

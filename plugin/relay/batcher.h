@@ -38,8 +38,11 @@ class Batcher {
   // All that is left, and the end. The writer is gone.
   void Last(const v1::RunEnd& end, const AskRoom& room,
             const Packer::Sink& sink);
+  // After Last, where batches turned out to be lost: all that the memory still
+  // knows, and what was lost.
+  void Amend(const Packer::Sink& sink);
 
-  // Batches were lost: says again what the memory still knows.
+  // Batches were lost: the next ones say again what the memory still knows.
   void SayAgain();
   // Events and step totals that are in no batch any more.
   void AddLost(uint64_t entries) { dropped_ += entries; }
@@ -48,6 +51,7 @@ class Batcher {
 
  private:
   void Take(const Room& room);
+  uint64_t Discard(const Room& room);
   bool AnythingNew(int64_t now_ns, const Room& room) const;
   void Pack(Packer* packer, bool tables, bool last);
   void PackNames(Packer* packer);

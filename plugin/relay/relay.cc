@@ -31,9 +31,9 @@ constexpr int kUsage = 2;
 constexpr int kFailure = 1;
 constexpr size_t kSecretBytes = 32;
 
-std::atomic<bool> g_stop{false};
+std::atomic<int> g_stops{0};
 
-void OnSignal(int) { g_stop.store(true); }
+void OnSignal(int) { g_stops.fetch_add(1); }
 
 void PrepareProcess() {
   umask(077);
@@ -100,7 +100,7 @@ int Main(int argc, const char* const* argv) {
   Spool spool(view.run_id, hello);
   std::vector<std::string> problems;
   if (spool.Open(options.spool_dirs, &problems)) log.Open(spool.run_dir());
-  RelayLoop loop(options, hello, &reader, &spool, &log, &g_stop);
+  RelayLoop loop(options, hello, &reader, &spool, &log, &g_stops);
   for (const std::string& problem : problems) {
     log.Say("no spool in " + problem);
     loop.Warn("no spool in " + problem);

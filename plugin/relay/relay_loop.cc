@@ -17,9 +17,9 @@ constexpr int64_t kLeastTickNs = 2 * kMs;
 // A ring should be at most this full when the relay looks at it.
 constexpr int64_t kWantedFill = kRingRecords / 4;
 
-// A job asked to stop together with its relay (a batch system that takes the
-// node back) gets this long to end.
-constexpr int64_t kStopNs = 3 * kSecond;
+// A batch system that takes a node back asks job and relay to stop, and kills
+// what is left after some 30 s: the job may use them for a last checkpoint.
+constexpr int64_t kStopNs = 60 * kSecond;
 // Until the job's parent waited for it: only then its status is told.
 constexpr int64_t kStatusNs = 300 * kMs;
 // Without any acknowledgement.
@@ -50,18 +50,20 @@ v1::RunEnd DecideEnd(const Reader& reader, Trainer::Told told, int status,
   }
   // Its exit handlers did not run. Where the kernel does not tell why, a
   // signal is by far the likeliest.
-  const bool exited = told == Trainer::Told::kNow && WIFEXITED(status);
+  const bool known = told == Trainer::Told::kNow;
+  const bool exited = known && WIFEXITED(status);
   end.set_state("crashed");
   end.set_end_reason(out_of_memory ? "oom" : exited ? "exit" : "signal");
   if (exited) end.set_exit_code(WEXITSTATUS(status));
+  if (known && WIFSIGNALED(status)) end.set_signal(WTERMSIG(status));
   end.set_ended_wall_ns(now_wall_ns);
   return end;
 }
 
 RelayLoop::RelayLoop(const RelayOptions& options, const std::string& hello,
                      Reader* reader, Spool* spool, RelayLog* log,
-                     const std::atomic<bool>* stop)
-    : stop_(stop),
+                     const std::atomic<int>* stops)
+    : stops_(stops),
       reader_(reader),
       spool_(spool),
       trainer_(options.trainer, options.trainer_started),
@@ -78,8 +80,9 @@ void RelayLoop::Run() {
   int64_t stop_ns = 0;
   while (!trainer_.gone()) {
     Round();
-    if (stop_->load() && stop_ns == 0) stop_ns = MonoNs() + kStopNs;
-    if (stop_ns != 0 && MonoNs() > stop_ns) return;
+    const int stops = stops_->load();
+    if (stops > 0 && stop_ns == 0) stop_ns = MonoNs() + kStopNs;
+    if (stops > 1 || (stops > 0 && MonoNs() > stop_ns)) return;
     uplink_.Wait(MonoNs() + tick_ns_, trainer_.descriptor());
   }
   End();
@@ -97,7 +100,7 @@ void RelayLoop::Round() {
   batcher_.Look(
       now, uplink_.acknowledged_ns(), [this] { return outbox_.room(); },
       sink());
-  if (fill == 0) {
+  if (fill == 0 || !outbox_.room().events) {
     tick_ns_ = kIdleTickNs;
   } else {
     tick_ns_ =
@@ -131,9 +134,7 @@ void RelayLoop::Deliver() {
     uint64_t lost = 0;
     if (outbox_.TakeLosses(&lost)) {
       batcher_.AddLost(lost);
-      batcher_.SayAgain();
-      batcher_.Look(
-          now, now, [this] { return outbox_.room(); }, sink());
+      batcher_.Amend(sink());
     }
     outbox_.TryDisk(now);
     uplink_.Advance(now);

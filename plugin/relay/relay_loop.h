@@ -25,13 +25,14 @@ v1::RunEnd DecideEnd(const Reader& reader, Trainer::Told told, int status,
 
 class RelayLoop {
  public:
-  // All must outlive it. Ends early when `*stop` becomes true.
+  // All must outlive it. `*stops`: how often the relay was asked to stop.
   RelayLoop(const RelayOptions& options, const std::string& hello,
             Reader* reader, Spool* spool, RelayLog* log,
-            const std::atomic<bool>* stop);
+            const std::atomic<int>* stops);
 
-  // Returns when the trainer is gone (or the relay is asked to stop) and all
-  // is acknowledged or left in the spool.
+  // Returns when the trainer is gone and all is acknowledged or left in the
+  // spool; or when it was asked to stop: at once where that was twice, else
+  // once the job had time to end as well.
   void Run();
   // For what went wrong before: goes into the run's report.
   void Warn(const std::string& text) { batcher_.Warn(text); }
@@ -44,7 +45,7 @@ class RelayLoop {
   bool WorthWaiting(int64_t began_ns, int64_t now_ns) const;
   Packer::Sink sink();
 
-  const std::atomic<bool>* const stop_;
+  const std::atomic<int>* const stops_;
   Reader* const reader_;
   Spool* const spool_;
   Trainer trainer_;

@@ -228,12 +228,15 @@ def test_a_daemon_that_lost_its_database_gets_a_run_without_holes(
                        "which = 'last'") == [(20, job.progress()[0] - 1)]
 
 
-def test_a_relay_that_is_asked_to_stop_leaves_its_spool_in_order(
+def test_a_relay_that_is_asked_twice_to_stop_leaves_its_spool_in_order(
         daemon, make_job):
     job = make_job(rate=5000)
     job.wait_steps(50)
     os.kill(job.relay, signal.SIGTERM)
-    job.wait_relay(10)
+    job.wait_steps(job.progress()[0] + 200)
+    assert jobs.alive(job.relay)  # the job may be writing a checkpoint
+    os.kill(job.relay, signal.SIGTERM)
+    job.wait_relay(5)
     assert job.finish() == (0, "no child")
     daemon.start()
 

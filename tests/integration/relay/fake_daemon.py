@@ -34,9 +34,13 @@ def fields(data):
 
 
 def batch_of(request):
-    """StreamRequest.batch as a dictionary; None for a hello."""
+    """StreamRequest.batch by field numbers, and how many steps it has; None
+    for a hello."""
     number, value = next(fields(request))
-    return dict(fields(value)) if number == 2 else None
+    if number != 2:
+        return None
+    steps = sum(1 for number, _ in fields(value) if number == 6)
+    return {**dict(fields(value)), "steps": steps}
 
 
 def welcome(seq):

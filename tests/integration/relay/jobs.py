@@ -61,7 +61,7 @@ def find_relay(job_pid):
 
 
 class Job:
-    def __init__(self, folder, env=None, relay=RELAY, wrap=(), **options):
+    def __init__(self, folder, env=None, relay=RELAY, **options):
         self.folder = pathlib.Path(folder)
         self.progress_file = self.folder / f"progress{id(self)}"
         self.spool = self.folder / "spool"
@@ -71,7 +71,7 @@ class Job:
             "INVACT_SPOOL_DIR": str(self.spool),
             "INVACT_DAEMON": f"unix:{self.folder}/d.sock", **(env or {})}
         self.process = subprocess.Popen(
-            [*wrap, JOB, relay, self.progress_file,
+            [JOB, relay, self.progress_file,
              *(f"{name}={value}" for name, value in options.items())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, env=environment)
@@ -108,7 +108,8 @@ class Job:
         return sorted(self.run_folder.glob("*.spool"))
 
     def log(self):
-        return (self.run_folder / "relay.log").read_text()
+        file = self.run_folder / "relay.log"
+        return file.read_text() if file.exists() else ""
 
     def close(self):
         if self.process.poll() is None:
@@ -123,7 +124,7 @@ class Job:
 def run(daemon, run_id):
     """What the database says of the run, by column."""
     columns = ("state", "end_reason", "exit_code", "steps", "events_dropped",
-               "device", "name")
+               "device", "name", "signal")
     found = daemon.rows(f"SELECT {', '.join(columns)} FROM runs_v1 "
                         "WHERE id = ?", run_id)
     return dict(zip(columns, found[0])) if found else None

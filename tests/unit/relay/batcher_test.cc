@@ -145,7 +145,7 @@ TEST_F(BatcherTest, LargestModelFitsTheDaemonsLimits) {
 
 TEST_F(BatcherTest, WithoutRoomRecordsStayInTheRingUntilTheEnd) {
   const Room none{false, false, false};
-  Push(100);
+  for (EventRing& ring : shared_->rings) ring.written.store(kRingRecords);
   PushStepTotals(shared_.get(), StepTotalsPod{});
   Look(none);
   EXPECT_EQ(Records(), 0u);
@@ -153,7 +153,7 @@ TEST_F(BatcherTest, WithoutRoomRecordsStayInTheRingUntilTheEnd) {
   const v1::Batch& last = batches_.back();
   EXPECT_EQ(Records(), 0u);
   EXPECT_TRUE(last.has_end());
-  EXPECT_EQ(last.losses().events_dropped(), 101);
+  EXPECT_EQ(last.losses().events_dropped(), kRings * kRingRecords + 1);
 }
 
 TEST_F(BatcherTest, AStepThatWasNotCompletedIsTheSumOfItsRows) {
@@ -221,6 +221,16 @@ TEST_F(BatcherTest, TablesBecomeRareWhereNobodyAcknowledges) {
   }
   EXPECT_GT(tables, 50);
   EXPECT_LT(tables, 400);
+}
+
+TEST_F(BatcherTest, LossesFoundAfterTheEndAreSaidAtOnce) {
+  AppendScope(shared_.get(), "model", false);
+  Last();
+  batcher_.AddLost(77);
+  batcher_.Amend(Sink());
+  EXPECT_EQ(batches_.back().losses().events_dropped(), 77);
+  EXPECT_EQ(batches_.back().scopes_size(), 1);
+  EXPECT_FALSE(batches_.back().has_end());
 }
 
 TEST_F(BatcherTest, WhatWasLostIsSaidAgainAFewTimesOnly) {

@@ -49,6 +49,9 @@ TEST(RunEnd, SaysWhatIsKnown) {
     EXPECT_EQ(end.state(), test.state);
     EXPECT_EQ(end.end_reason(), test.reason);
     EXPECT_EQ(end.has_exit_code() ? end.exit_code() : -1, test.exit_code);
+    const bool signal_known =
+        !test.finished && test.told == Told::kNow && test.status == kKilled;
+    EXPECT_EQ(end.signal(), signal_known ? kKilled : 0);
     EXPECT_EQ(end.ended_wall_ns(), test.finished ? 111 : 222);
   }
 }

@@ -19,6 +19,7 @@ namespace {
 using Stub = Client::Stub;
 
 constexpr absl::Duration kLongestWait = absl::Seconds(10);
+constexpr absl::Duration kSilentWait = absl::Seconds(1);
 constexpr absl::Duration kBetweenLooks = absl::Milliseconds(25);
 // The plugin's clock is read a moment before ours, on the same machine.
 constexpr absl::Duration kClockSlack = absl::Seconds(2);
@@ -79,9 +80,11 @@ struct Outcome {
   bool began = false;        // a relay was seen
 };
 
-absl::StatusOr<Outcome> WaitUntilStored(Client& client, const SignalGate& gate,
+absl::StatusOr<Outcome> WaitUntilStored(Shell& shell, Client& client,
+                                        const SignalGate& gate,
                                         const JobFacts& facts) {
-  const absl::Time deadline = absl::Now() + kLongestWait;
+  const absl::Time began = absl::Now();
+  const absl::Time deadline = began + kLongestWait;
   Outcome out;
   for (;;) {
     // Relays first: one that ends between the looks has delivered.
@@ -94,6 +97,9 @@ absl::StatusOr<Outcome> WaitUntilStored(Client& client, const SignalGate& gate,
     const bool missing = out.runs.empty() && out.began;
     if (!out.relays_left && !missing && AllEnded(out.runs)) return out;
     if (absl::Now() > deadline || gate.AskedToEnd()) return out;
+    if (absl::Now() - began > kSilentWait) {
+      shell.output.Progress("waiting until the run is stored (at most 10 s)");
+    }
     absl::SleepFor(kBetweenLooks);
   }
 }
@@ -183,11 +189,19 @@ std::string WhyNoRun(const Shell& shell, const JobFacts& facts) {
 }
 
 void AfterRun(Shell& shell, const SignalGate& gate, const JobFacts& facts) {
-  absl::StatusOr<Client*> daemon = shell.Daemon();
-  if (!daemon.ok()) return;  // said before the job began
+  absl::StatusOr<Client*> daemon = shell.DaemonAgain();
+  if (!daemon.ok()) {
+    if (!facts.said_no_daemon) {
+      shell.output.Note(absl::StrCat(daemon.status().message(),
+                                     " (what was recorded is spooled until a "
+                                     "daemon comes)"));
+    }
+    return;
+  }
   absl::Status told = TellExit(**daemon, facts);
   absl::StatusOr<Outcome> outcome =
-      told.ok() ? WaitUntilStored(**daemon, gate, facts) : told;
+      told.ok() ? WaitUntilStored(shell, **daemon, gate, facts) : told;
+  shell.output.Progress("");
   if (!outcome.ok()) {
     shell.output.Note(absl::StrCat(
         "the daemon was lost: ", outcome.status().message(),

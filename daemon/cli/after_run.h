@@ -18,6 +18,7 @@ struct JobFacts {
   std::vector<std::string> command;
   std::string policy;  // empty: the default
   absl::Time began;
+  bool said_no_daemon = false;  // before the command began
   ChildEnd end;
   Sightings sightings;
 };

@@ -7,14 +7,19 @@
 namespace invact::cli {
 namespace {
 
-void SayRank(Shell& shell, const Selection& selection, const v1::Run& run) {
+void SayRank(Shell& shell, const Selection& selection,
+             const v1::Report& report) {
+  const v1::Run& run = report.run();
   if (selection.rank || run.world_size() < 2 ||
       absl::StartsWith(run.id(), selection.run)) {
     return;
   }
-  shell.output.Note(absl::StrCat(
-      "rank ", run.rank(), " of job ", run.job_id(), " (", run.world_size(),
-      " ranks), the one with the highest peak; --rank N shows another"));
+  shell.output.Note(absl::StrCat("rank ", run.rank(), " of job ", run.job_id(),
+                                 " (", run.world_size(), " ranks), the one ",
+                                 report.peak().has_allocated_bytes()
+                                     ? "with the highest peak"
+                                     : "that held most",
+                                 "; --rank N shows another"));
 }
 
 }  // namespace
@@ -39,7 +44,7 @@ absl::StatusOr<v1::Report> FetchReport(Shell& shell,
   if (selection.rank) request.set_rank(*selection.rank);
   request.set_step(selection.step);
   auto report = (*daemon)->Call(&Client::Stub::GetReport, request);
-  if (report.ok()) SayRank(shell, selection, report->run());
+  if (report.ok()) SayRank(shell, selection, *report);
   return report;
 }
 

@@ -55,6 +55,14 @@ void Output::Note(const std::string& text) {
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+void Output::Progress(const std::string& text) {
+  if (isatty(STDERR_FILENO) != 1 || (text.empty() && !progress_)) return;
+  progress_ = !text.empty();
+  std::fprintf(stderr, "\r\033[K%s%s", progress_ ? "invact: " : "",
+               text.c_str());
+  std::fflush(stderr);
+}
+
 bool Output::Redraw(const std::string& line) {
   const std::string shown = line.substr(0, style_.width - 1);
   return Data(absl::StrCat("\r\033[K", shown));

@@ -21,6 +21,8 @@ class Output {
   bool Data(const std::string& text);
   // "invact: TEXT" on stderr, one line.
   void Note(const std::string& text);
+  // What takes time, on stderr where that is a terminal; "" removes it.
+  void Progress(const std::string& text);
   // Replaces the line that the last Redraw wrote; on a terminal only.
   bool Redraw(const std::string& line);
 
@@ -33,6 +35,7 @@ class Output {
  private:
   bool terminal_ = false;
   bool closed_ = false;
+  bool progress_ = false;  // a line of Progress is there
   TextStyle style_;
   absl::Status status_;
 };

@@ -42,6 +42,11 @@ ExitCode ExitCodeOf(const absl::Status& status) {
   }
 }
 
+absl::StatusOr<Client*> Shell::DaemonAgain() {
+  client_.reset();
+  return Daemon();
+}
+
 void Shell::Complain(const absl::Status& status) {
   if (!json) {
     output.Note(std::string(status.message()));

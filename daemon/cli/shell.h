@@ -50,6 +50,8 @@ struct Shell {
   // The daemon. Where none answers and INVACT_DAEMON is not set, one is
   // started and leaves after 15 idle minutes.
   absl::StatusOr<Client*> Daemon();
+  // The same, connected anew: the one before may be gone for days.
+  absl::StatusOr<Client*> DaemonAgain();
   // One line on stderr, or a JSON object under --json.
   void Complain(const absl::Status& status);
 

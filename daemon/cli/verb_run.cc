@@ -100,6 +100,7 @@ absl::StatusOr<int> Run(Shell& shell, const RunFlags& flags) {
   facts.job = job;
   facts.command = shell.command;
   facts.policy = flags.policy.value_or(shell.environment.policy);
+  facts.said_no_daemon = !daemon.ok();
   facts.began = absl::Now();
   facts.end =
       RunChild(gate, shell.command, JobEnvironment(shell, flags, job, *preload),

@@ -30,16 +30,15 @@ std::string StepLine(const v1::WatchRunResponse& news) {
     absl::StrAppend(&out, " (",
                     Change(-static_cast<double>(eliminated) /
                            static_cast<double>(step.baseline_bytes())),
-                    ", measured)");
+                    ")");
   }
   if (step.has_peak_allocated_bytes()) {
-    absl::StrAppend(&out, "  peak ", Bytes(step.peak_allocated_bytes()),
-                    " (measured)");
+    absl::StrAppend(&out, "  peak ", Bytes(step.peak_allocated_bytes()));
   }
   if (const auto seconds = StepSeconds(step)) {
     absl::StrAppend(&out, "  ", Seconds(*seconds));
   }
-  return out;
+  return out + "  (measured)";
 }
 
 std::string EndLine(const v1::Run& run) {

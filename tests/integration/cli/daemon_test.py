@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -107,6 +108,35 @@ def test_a_token_is_asked_for_over_tcp(place):
     assert with_token.returncode == 0, with_token.stderr
     assert without.returncode == 1
     assert "INVACT_TOKEN_FILE" in without.stderr
+
+
+def test_beyond_this_machine_the_token_goes_encrypted(place):
+    name = socket.gethostname()
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate, and is not installed")
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        pytest.skip("this machine's own name can't be looked up")
+    key, cert, token = (place.folder / n for n in ("key", "cert", "token"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out",
+         cert, "-days", "2", "-subj", f"/CN={name}", "-addext",
+         f"subjectAltName=DNS:{name}"], check=True, capture_output=True)
+    token.write_text("0123456789abcdef-secret")
+    token.chmod(0o600)
+    place.ok("daemon", "start", "--listen", "0.0.0.0:0", "--token-file",
+             "token", "--tls-cert", "cert", "--tls-key", "key")
+    port = place.json("daemon", "status")["listeners"][1].rsplit(":", 1)[1]
+    env = {"INVACT_DAEMON": f"{name}:{port}", "INVACT_TOKEN_FILE": token}
+
+    trusted = place("ls", "--json", env={
+        **env, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": cert})
+    stranger = place("ls", env=env)
+
+    assert trusted.returncode == 0, trusted.stderr
+    assert stranger.returncode == 5, stranger.stderr
 
 
 def test_an_open_listener_without_tls_is_refused(place):

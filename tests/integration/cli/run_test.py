@@ -76,10 +76,17 @@ def test_ends_as_its_command_ends_without_any_daemon(place):
     assert done.stdout == "out\n"
 
 
-def test_ends_as_its_command_ends_when_the_daemon_dies_meanwhile(place):
+def test_a_daemon_that_dies_meanwhile_is_replaced_for_the_run(place):
     place.ok("daemon", "start")
-    script = f"kill -9 {place.daemon_pid()}; exit 7"
-    assert place("run", "--", *sh(script)).returncode == 7
+    before = place.daemon_pid()
+    script = fake_job(place, f"os.kill({before}, 9); sys.exit(7)")
+
+    done = place("run", "--", *script)
+
+    assert done.returncode == 7
+    assert place.daemon_pid() != before
+    run = place.json("ls")["runs"][0]
+    assert (run["id"], run["exit_code"]) == (done.stdout.strip(), 7)
 
 
 def test_an_address_that_does_not_answer_does_not_stop_the_job(place):
@@ -166,7 +173,9 @@ def test_what_was_not_asked_for_is_not_set(shared):
 @pytest.mark.parametrize("env,command,expected", [
     ({"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}, ["printenv"], None),
     ({"TORCHELASTIC_RUN_ID": "abc"}, ["printenv"], None),
-    ({}, ["env", "--", "printenv", "INVACT_JOB_ID", "--rdzv-id=x"], None),
+    ({}, [*sh("printenv"), "--rdzv-id=x"], None),
+    ({}, [*sh("printenv"), "--rdzv_id", "x"], None),
+    ({}, [*sh("printenv"), "--rdzv-id=none"], "job-"),
     ({"SLURM_JOB_ID": "7"}, ["printenv"], "slurm-7-"),
     ({"TORCHELASTIC_RUN_ID": "none"}, ["printenv"], "job-"),
 ])

@@ -229,7 +229,9 @@ def test_watch_follows_a_run_to_its_end(stored):
     for index in range(2):
         relay.send_step(index)
         line = watch.stdout.readline()
-        assert line.startswith(f"step {index}  saved 2.3 KiB of 5.9 KiB (-40 %")
+        assert line.startswith(f"step {index}  saved 2.3 KiB of 5.9 KiB (-40 %)")
+        assert "peak 1.0 MiB" in line or "peak 1 MiB" in line
+        assert line.endswith("(measured)\n")
     relay.send_step(2, end=("finished", "exit"))
     out, err = watch.communicate(timeout=30)
     relay.finish()

@@ -97,8 +97,22 @@ class Place:
         """Every file and folder below home, state, tmp and the runtime
         folder."""
         roots = [self.folder / "home", self.folder / "state",
-                 self.folder / "tmp", self._work.runtime]
+                 self.folder / "tmp", self.runtime]
         return sorted(str(path) for root in roots for path in root.rglob("*"))
+
+    @property
+    def runtime(self):
+        return self._work.runtime
+
+    def start_daemon(self):
+        self._work.start_daemon()
+
+    def cli(self, *arguments):
+        return self._work.cli(*arguments)
+
+    def wait_for_run(self, name):
+        """The report of a run once the daemon has its end."""
+        return self._work.report(job.Result(name, 0, "", "", None))
 
     def plain(self, *command, **options):
         return self._run(command, {}, **options)

@@ -63,6 +63,14 @@ def test_the_category_of_a_storage_is_that_of_its_first_save():
     assert result.categories == {"input": 64, "activation": 8}
 
 
+def test_a_resized_storage_counts_as_it_is_now():
+    result = recount([
+        _pack(1, "a", 64), _pack(2, "a", 64), _pack(3, "b", 8),
+        json.dumps({"e": "resize", "storage": "a", "bytes": 0}),
+        _instant(8, 8, 0)])
+    assert differences(result) == []
+
+
 def test_a_drop_without_a_pack_is_refused():
     with pytest.raises(ValueError, match="never packed"):
         recount([_drop(1)])

@@ -2,6 +2,7 @@
 // scratch, on random histories; and the ownership rules by hand.
 #include "plugin/ledger/ledger.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -103,6 +104,28 @@ TEST(Ledger, ResizedStorageIsCorrectedAtItsNextSave) {
   EXPECT_EQ(ledger.baseline_bytes(), 300);
   EXPECT_EQ(ledger.category_bytes(Category::kInput), 300);
   EXPECT_EQ(rows.Baseline(), 300);
+}
+
+TEST(Ledger, SizesAreAskedAnewForEveryStorage) {
+  Rows rows;
+  Ledger ledger(rows.row.data());
+  ledger.Add(Storage(1), 100, Category::kInput, 0, Claim::kBoth);
+  ledger.Add(Storage(2), 40, Category::kActivation, 1, Claim::kAsked);
+  ledger.Add(Storage(3), 7, Category::kActivation, 2, Claim::kBoth);
+  std::vector<int64_t> changed;
+
+  ledger.Resize(
+      [](const void* storage) -> int64_t {
+        return storage == Storage(1) ? 0 : storage == Storage(2) ? 48 : 7;
+      },
+      [&](const StorageEntry& entry) { changed.push_back(entry.bytes); });
+
+  EXPECT_THAT(changed, testing::UnorderedElementsAre(0, 48));
+  EXPECT_EQ(ledger.baseline_bytes(), 48 + 7);
+  EXPECT_EQ(ledger.held_bytes(), 7);
+  EXPECT_EQ(ledger.category_bytes(Category::kInput), 0);
+  EXPECT_EQ(rows.row[1].baseline_bytes, 48);
+  EXPECT_EQ(rows.Baseline(), 55);
 }
 
 // One claim of a random history.

@@ -44,7 +44,8 @@ def names(module):
             if function.__module__ == module]
 
 
-def _plugin():
+def plugin():
+    """The plugin of this process, None where it is not attached."""
     with open("/proc/self/maps", encoding="utf-8") as maps:
         paths = {line.split()[-1] for line in maps if "libinvact-torch" in line}
     return ctypes.CDLL(paths.pop()) if paths else None
@@ -52,7 +53,7 @@ def _plugin():
 
 class Probe:
     def __init__(self):
-        self._plugin = _plugin()
+        self._plugin = plugin()
         self.oracle = None
         self.begin()
 

@@ -11,6 +11,7 @@
 
 #include "plugin/guard.h"
 #include "plugin/substitute/held_output.h"
+#include "plugin/substitute/list_guards.h"
 #include "plugin/substitute/original_kernel.h"
 
 namespace invact {
@@ -148,6 +149,9 @@ int Install() {
     } else if (op->hasKernelForDispatchKey(
                    DispatchKey::CompositeImplicitAutograd)) {
       continue;  // made of others
+    } else if (InstallListGuard(name, library)) {
+      ++wrapped;
+      continue;
     }
     std::string overload = name.name.substr(6);
     if (!name.overload_name.empty()) overload += "." + name.overload_name;

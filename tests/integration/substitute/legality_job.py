@@ -93,6 +93,11 @@ def writes_before_anything_saved_the_output(probe):
            _inference(lambda y: torch._foreach_mul_([y], 2.0)))
     _twice(probe, "foreach_copy",
            _no_grad(lambda y: torch._foreach_copy_([y], [y * 2])))
+    _twice(probe, "foreach_exp",
+           _no_grad(lambda y: torch._foreach_exp_([y])))
+    _twice(probe, "fused", _no_grad(lambda y: torch._fused_sgd_(
+        [y], [torch.ones_like(y)], [], weight_decay=0.0, momentum=0.0, lr=0.1,
+        dampening=0.0, nesterov=False, maximize=False, is_first_step=False)))
     _twice(probe, "fill_random", _no_grad(lambda y: y.zero_().add_(0.5)))
     _twice(probe, "as_state", _no_grad(
         lambda y: torch._foreach_lerp_([y], [torch.zeros_like(y)], 0.5)))

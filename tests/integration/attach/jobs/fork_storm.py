@@ -1,7 +1,8 @@
 """Forks again and again while threads train, so that some forks happen while
 any lock of the plugin is held. A child writes in place, trains and leaves; one
-that hangs is killed by its alarm. It draws no random number: torch's generator
-has a lock of its own, which a training thread may hold at the fork."""
+that hangs is killed by its alarm. Nothing is random here: a child that draws a
+number while a thread of its parent did hangs in torch itself, on the lock of
+the generator."""
 
 import json
 import os
@@ -9,22 +10,27 @@ import signal
 import sys
 import threading
 
-import tiny
 import torch
+from torch import nn
 
 torch.set_num_threads(1)
 
 
-def work():
-    model = tiny.make()
+def step(model):
+    model(torch.ones(64, 16)).square().mean().backward()
+
+
+def work(model):
     while not stop.is_set():
-        tiny.step(model)
+        step(model)
         training.release()
 
 
 stop, training, codes = threading.Event(), threading.Semaphore(0), {}
-module = torch.nn.Linear(4, 4)
-threads = [threading.Thread(target=work) for _ in range(2)]
+models = [nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 32),
+                        nn.SiLU(), nn.Linear(32, 1)) for _ in range(3)]
+threads = [threading.Thread(target=work, args=(model,))
+           for model in models[:2]]
 for thread in threads:
     thread.start()
 for _ in range(8):  # both are under way
@@ -32,9 +38,9 @@ for _ in range(8):  # both are under way
 for _ in range(int(sys.argv[1])):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(60)
+        signal.alarm(20)
         torch.zeros(8).mul_(2)
-        module(torch.ones(1, 4)).sum().backward()
+        step(models[2])
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     codes[code] = codes.get(code, 0) + 1

@@ -69,14 +69,10 @@ void Recorder::ShowUnfinishedLocked() {
   std::copy(kept.row, kept.row + kept.rows, live.row);
 }
 
-// Compared at each save and read, so that the peak is known to lie between two
-// of them: what was saved then is what the ledger held since the first.
 void Recorder::NotePeakLocked(int64_t peak_allocated) {
-  if (peak_allocated == kUnknown || peak_allocated == peak_allocated_) return;
-  // A lower one: the job reset it.
-  peak_allocated_ = peak_allocated;
-  held_at_peak_ = ledger_->held_bytes();
-  eliminated_at_peak_ = ledger_->baseline_bytes() - ledger_->held_bytes();
+  const int64_t held = ledger_->held_bytes();
+  peak_.Look(peak_allocated, held, ledger_->baseline_bytes() - held,
+             steps_.phase() == Phase::kBackward);
 }
 
 // The step is complete: its table, filled at the instant, becomes the last

@@ -20,11 +20,23 @@ int64_t StorageBytes(const void* storage) {
       static_cast<const c10::StorageImpl*>(storage)->nbytes());
 }
 
-// The allocator's peak, for a tensor on that device.
+// The allocator's statistics are a lock and a thousand bytes to copy, so they
+// are read at one in so many saves and reads of saved tensors.
+constexpr uint32_t kPeakEvery = 16;
+
+int64_t SamplePeak() {
+  static std::atomic<uint32_t> calls{0};
+  if (calls.fetch_add(1, std::memory_order_relaxed) % kPeakEvery != 0) {
+    return kUnknown;
+  }
+  return ReadPeakAllocated();
+}
+
+// The allocator's peak at a save on that device, now and then.
 int64_t PeakFor(int device) {
   if (device < 0) return kUnknown;
   NoteDevice(device);
-  return ReadPeakAllocated();
+  return SamplePeak();
 }
 
 }  // namespace
@@ -315,9 +327,11 @@ void Recorder::Unpacked(uint32_t site) noexcept {
   // A second backward over a kept graph: a step of its own that saved nothing.
   if (steps_.phase() != Phase::kBackward && InGraphTask()) BeginBackward();
   if (AnyDevice()) {
-    const int64_t peak = ReadPeakAllocated();
-    std::lock_guard lock(mutex_);
-    NotePeakLocked(peak);
+    const int64_t peak = SamplePeak();
+    if (peak != kUnknown) {
+      std::lock_guard lock(mutex_);
+      NotePeakLocked(peak);
+    }
   }
   if (sites_.OpKnown(site)) return;
   const auto node = torch::autograd::get_current_node();
@@ -359,6 +373,7 @@ void Recorder::BeginBackward() noexcept {
     ledger_->Resize(StorageBytes, [this](const StorageEntry& entry) {
       if (log_ != nullptr) log_->Resize(entry.serial, entry.bytes);
     });
+    NotePeakLocked(allocator.peak_allocated);
     steps_.BackwardBegins(now, *ledger_);
     StepTotalsPod& totals = steps_.totals();
     totals.allocated_instant = allocator.allocated;
@@ -385,14 +400,14 @@ void Recorder::EndBackward(bool complete) noexcept {
   PublishNotes();
   std::lock_guard lock(mutex_);
   if (steps_.phase() != Phase::kBackward) return;
+  NotePeakLocked(allocator.peak_allocated);
   steps_.BackwardEnds(now, complete);
   StepTotalsPod& totals = steps_.totals();
   totals.peak_allocated = allocator.peak_allocated;
   totals.peak_reserved = allocator.peak_reserved;
-  NotePeakLocked(allocator.peak_allocated);
   if (allocator.peak_allocated != kUnknown) {
-    totals.saved_at_peak = held_at_peak_;
-    totals.eliminated_at_peak = eliminated_at_peak_;
+    totals.saved_at_peak = peak_.held_at_peak();
+    totals.eliminated_at_peak = peak_.eliminated_at_peak();
   }
   // The device's times are those of the newest step whose marks were reached.
   totals.device_forward_seconds = device.forward;

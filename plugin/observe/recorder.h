@@ -21,6 +21,7 @@
 #include "plugin/ledger/ledger.h"
 #include "plugin/ledger/ledger_log.h"
 #include "plugin/observe/device_state.h"
+#include "plugin/observe/peak_note.h"
 #include "plugin/observe/sites.h"
 #include "plugin/observe/step_tracker.h"
 #include "plugin/ring/ring_layout.h"
@@ -166,9 +167,7 @@ class Recorder {
   uint32_t instant_slot_ = 0;
   int64_t kept_step_ = -1;
   int64_t kept_baseline_ = 0;
-  // The allocator's peak as last seen, and what was saved when it was reached.
-  int64_t peak_allocated_ = kUnknown;
-  int64_t held_at_peak_ = kUnknown, eliminated_at_peak_ = kUnknown;
+  PeakNote peak_;
   int64_t max_baseline_ = -1;
   uint64_t next_id_ = 1;
   std::atomic<int> backwards_{0};  // outermost ones under way

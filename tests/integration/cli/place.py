@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -104,6 +105,38 @@ class Place:
         if self.answers() and lock.exists():
             os.kill(int(lock.read_text().split()[1]), signal.SIGKILL)
         self._folder.cleanup()
+
+
+class Screen:
+    """What a terminal, whose other end is `fd`, shows."""
+
+    def __init__(self, fd):
+        self.fd = fd
+        self.text = ""  # not read yet
+        self.seen = ""  # all of it
+
+    def _more(self, seconds):
+        assert select.select([self.fd], [], [], seconds)[0], self.seen
+        more = os.read(self.fd, 4096).decode(errors="replace")
+        self.text += more
+        self.seen += more
+        return more
+
+    def read_until(self, what, seconds=60):
+        while what not in self.text:
+            self._more(seconds)
+        self.text = self.text.split(what, 1)[1]
+
+    def read_to_the_end(self, seconds=60):
+        try:
+            while self._more(seconds):
+                pass
+        except OSError:
+            pass  # the terminal's last process is gone
+        os.close(self.fd)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
 
 
 def alive(pid):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from place import INVACT, Place, Relay, wait_for
+from place import INVACT, Place, Relay, Screen, wait_for
 
 # Three layers of send_step: 1000 i baseline, 600 i held, 10 i side.
 BASELINE, HELD, SIDE = 6000, 3600, 60
@@ -248,21 +248,16 @@ def test_watch_redraws_one_line_on_a_terminal(stored):
     watch = stored.start("watch", "tty.py", stdout=theirs,
                          env={"COLUMNS": "60"})
     os.close(theirs)
-    text = ""
-
-    def read_until(what):
-        nonlocal text
-        while what not in text:
-            text += os.read(mine, 4096).decode()
-
-    read_until("before its first step")
+    screen = Screen(mine)
+    screen.read_until("before its first step")
     relay.send_step(0)
-    read_until("step 0")
+    screen.read_until("step 0")
     relay.send_step(1, end=("finished", "exit"))
     assert watch.wait(timeout=30) == 0
-    read_until("finished")
-    os.close(mine)
+    screen.read_to_the_end()
     relay.finish()
+    text = screen.seen
+    assert "run eeee finished" in text
     assert "\r" in text.split("step 0")[0]
     assert text.count("\n") == 2, text
     assert all(len(part) < 60 + 10 for part in text.split("\r"))
@@ -318,15 +313,10 @@ def test_colours_come_on_a_terminal_unless_no_color(stored):
         mine, theirs = pty.openpty()
         process = stored.start("report", "first.py", stdout=theirs, env=env)
         os.close(theirs)
-        text = b""
-        try:
-            while more := os.read(mine, 4096):
-                text += more
-        except OSError:
-            pass  # the last writer is gone
-        os.close(mine)
+        screen = Screen(mine)
+        screen.read_to_the_end()
         assert process.wait(timeout=30) == 0
-        assert (b"\033[" in text) == colours, env
+        assert ("\033[" in screen.seen) == colours, env
 
 
 def test_rm_removes_what_is_named(place):
@@ -356,10 +346,9 @@ def test_rm_all_asks_on_a_terminal(stored):
     mine, theirs = pty.openpty()
     process = stored.start("rm", "--all", stdin=theirs, stderr=theirs)
     os.close(theirs)
-    question = b""
-    while b"[y/N]" not in question:
-        question += os.read(mine, 4096)
-    os.write(mine, b"n\n")
+    screen = Screen(mine)
+    screen.read_until("[y/N]")
+    screen.type("n\n")
     assert process.wait(timeout=30) == 1
     os.close(mine)
     assert stored.json("ls") == before

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from place import INVACT, alive, children, wait_for
+from place import INVACT, Screen, alive, children, wait_for
 
 # Prints "up", then the name of each signal that it gets; USR2 ends it.
 COUNTS = textwrap.dedent("""
@@ -111,81 +111,58 @@ def test_an_exit_code_survives_an_ignored_sigchld(shared):
     assert done.returncode == 5
 
 
-class Terminal:
-    """invact run in the foreground of a terminal of its own."""
+def in_terminal(place, program, *arguments):
+    """Starts it in the foreground of a terminal of its own: pid, Screen."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(program, [str(program), *arguments],
+                  place.environment(PS1="$ ", TERM="dumb"))
+    return pid, Screen(fd)
 
-    def __init__(self, place, *command):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execve(INVACT, ["invact", "run", "--policy", "none", "--",
-                               *command], place.environment())
-        self.text = ""
 
-    def read_until(self, text):
-        while text not in self.text:
-            self.text += os.read(self.fd, 4096).decode()
-        seen, self.text = self.text.split(text, 1)
-        return seen
+def run_in_terminal(place, *command):
+    return in_terminal(place, INVACT, "run", "--policy", "none", "--",
+                       *command)
 
-    def end(self):
-        try:
-            while True:
-                more = os.read(self.fd, 4096).decode()
-                if not more:
-                    break
-                self.text += more
-        except OSError:
-            pass  # the terminal's last process is gone
-        os.close(self.fd)
-        return os.waitpid(self.pid, 0)[1]
+
+def code_of(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_ctrl_c_reaches_the_command_once(shared):
-    terminal = Terminal(shared, sys.executable, "-c", COUNTS)
-    terminal.read_until("up ")
-    os.write(terminal.fd, b"\x03")
-    terminal.read_until("SIGINT")
-    os.kill(terminal.pid, signal.SIGUSR2)
-    status = terminal.end()
-    assert os.waitstatus_to_exitcode(status) == 9
-    assert "SIGINT" not in terminal.text
+    pid, screen = run_in_terminal(shared, sys.executable, "-c", COUNTS)
+    screen.read_until("up ")
+    screen.type("\x03")
+    screen.read_until("SIGINT")
+    os.kill(pid, signal.SIGUSR2)
+    screen.read_to_the_end()
+    assert code_of(pid) == 9
+    assert screen.seen.count("SIGINT") == 1
 
 
 def test_the_command_reads_from_the_terminal(shared):
-    terminal = Terminal(shared, "sh", "-c", "read line; echo got $line")
-    os.write(terminal.fd, b"words\n")
-    terminal.read_until("got words")
-    assert os.waitstatus_to_exitcode(terminal.end()) == 0
+    pid, screen = run_in_terminal(shared, "sh", "-c",
+                                  "read line; echo got $line")
+    screen.type("words\n")
+    screen.read_until("got words")
+    screen.read_to_the_end()
+    assert code_of(pid) == 0
 
 
 def test_ctrl_z_stops_and_a_shell_can_continue(shared):
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"],
-                  shared.environment(PS1="$ ", TERM="dumb"))
-    text = ""
-
-    def read_until(what):
-        nonlocal text
-        while what not in text:
-            text += os.read(fd, 4096).decode()
-        text = text.split(what, 1)[1]
-
-    os.write(fd, f"{INVACT} run --policy none -- sh -c "
-             "'echo be''gun; read x; echo got-$x'\n".encode())
-    read_until("begun")
-    os.write(fd, b"\x1a")
-    read_until("Stopped")
-    read_until("$ ")
-    os.write(fd, b"fg\n")
-    read_until("got-$x'")
-    os.write(fd, b"words\n")
-    read_until("got-words")
-    os.write(fd, b"exit\n")
-    try:
-        while os.read(fd, 4096):
-            pass
-    except OSError:
-        pass
-    os.close(fd)
-    os.waitpid(pid, 0)
+    # Without readline: it takes keys away while it sets the terminal up.
+    pid, screen = in_terminal(shared, "/bin/bash", "--norc", "--noprofile",
+                              "--noediting", "-i")
+    screen.type(f"{INVACT} run --policy none -- sh -c "
+                "'echo be''gun; read x; echo got-$x'\n")
+    screen.read_until("begun")
+    screen.type("\x1a")
+    screen.read_until("Stopped")
+    screen.read_until("$ ")
+    screen.type("fg\n")
+    screen.read_until("got-$x'")
+    screen.type("words\n")
+    screen.read_until("got-words")
+    screen.type("exit\n")
+    screen.read_to_the_end()
+    assert code_of(pid) == 0

@@ -17,8 +17,11 @@ class PointerMap {
  public:
   // nullptr when the key is absent. Valid until the next change.
   Value* Find(const void* key) {
+    return const_cast<Value*>(std::as_const(*this).Find(key));
+  }
+  const Value* Find(const void* key) const {
     if (slots_.empty()) return nullptr;
-    Slot& slot = slots_[Place(key)];
+    const Slot& slot = slots_[Place(key)];
     return slot.key == nullptr ? nullptr : &slot.value;
   }
 
@@ -49,6 +52,14 @@ class PointerMap {
   }
 
   size_t size() const { return size_; }
+
+  // f(value) for each; f must not change the map.
+  template <typename F>
+  void ForEach(F f) const {
+    for (const Slot& slot : slots_) {
+      if (slot.key != nullptr) f(slot.value);
+    }
+  }
 
  private:
   struct Slot {

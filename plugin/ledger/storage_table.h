@@ -14,6 +14,7 @@
 #include <deque>
 #include <vector>
 
+#include "plugin/pointer_map.h"
 #include "proto/codes.h"
 
 namespace invact {
@@ -41,29 +42,21 @@ struct StorageEntry {
 
 class StorageTable {
  public:
-  StorageTable();
-
   // nullptr when the storage has no entry.
   StorageEntry* Find(const void* storage) const;
   // Gives the entry, a new one (bytes 0, no holder) where there is none.
   StorageEntry* FindOrAdd(const void* storage);
   // The entry must have no holder left.
   void Erase(StorageEntry* entry);
-  size_t size() const { return size_; }
+  size_t size() const { return entries_.size(); }
   // f(StorageEntry*) for each; f must not add or erase.
   template <typename F>
   void ForEach(F f) const {
-    for (StorageEntry* entry : slots_) {
-      if (entry != nullptr) f(entry);
-    }
+    entries_.ForEach(f);
   }
 
  private:
-  size_t Slot(const void* storage) const;
-  void Grow();
-
-  std::vector<StorageEntry*> slots_;  // open addressing, power of two
-  size_t size_ = 0;
+  PointerMap<StorageEntry*> entries_;
   uint64_t next_serial_ = 1;
   std::deque<StorageEntry> pool_;
   std::vector<StorageEntry*> free_;

@@ -169,3 +169,11 @@ def workplace(folder):
     with Workplace(folder) as place:
         place.start_daemon()
         yield place
+
+
+def runs_of(folder, script, *policies):
+    """How -> result of the job: "plain", and attached under each policy."""
+    with Workplace(folder) as place:
+        return {"plain": place.plain(script),
+                **{policy: place.attached(script, policy=policy)
+                   for policy in policies}}

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from accounting_job import CASES
-from job import Workplace
+from job import runs_of
 from probe import cases_of
 
 HERE = pathlib.Path(__file__).parent
@@ -13,13 +13,9 @@ HERE = pathlib.Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    with Workplace(tmp_path_factory.mktemp("accounting")) as place:
-        script = HERE / "accounting_job.py"
-        yield {
-            "plain": cases_of(place.plain(script)),
-            "observe": cases_of(place.attached(script, policy="observe")),
-            "invert": cases_of(place.attached(script, policy="invert")),
-        }
+    results = runs_of(tmp_path_factory.mktemp("accounting"),
+                      HERE / "accounting_job.py", "observe", "invert")
+    return {name: cases_of(result) for name, result in results.items()}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from job import Workplace
+from job import runs_of
 from probe import cases_of
 from programs_job import CASES
 from recount import differences
@@ -14,15 +14,10 @@ HERE = pathlib.Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    with Workplace(tmp_path_factory.mktemp("programs")) as place:
-        script = HERE / "programs_job.py"
-        results = {
-            "plain": place.plain(script),
-            "observe": place.attached(script, policy="observe"),
-            "invert": place.attached(script, policy="invert"),
-        }
-        yield {name: (result, cases_of(result))
-               for name, result in results.items()}
+    results = runs_of(tmp_path_factory.mktemp("programs"),
+                      HERE / "programs_job.py", "observe", "invert")
+    return {name: (result, cases_of(result))
+            for name, result in results.items()}
 
 
 def _case(runs, policy, name):

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from job import Workplace
+from job import runs_of
 from legality_job import CASES
 from probe import cases_of
 from recount import differences
@@ -14,14 +14,10 @@ HERE = pathlib.Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    with Workplace(tmp_path_factory.mktemp("legality")) as place:
-        script = HERE / "legality_job.py"
-        results = {
-            "plain": place.plain(script),
-            "invert": place.attached(script, policy="invert"),
-        }
-        yield {name: (result, cases_of(result))
-               for name, result in results.items()}
+    results = runs_of(tmp_path_factory.mktemp("legality"),
+                      HERE / "legality_job.py", "invert")
+    return {name: (result, cases_of(result))
+            for name, result in results.items()}
 
 
 def _facts(runs, name):

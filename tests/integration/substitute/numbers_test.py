@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from job import Workplace
+from job import runs_of
 from numbers_job import CASES
 from probe import cases_of
 
@@ -13,10 +13,9 @@ HERE = pathlib.Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    with Workplace(tmp_path_factory.mktemp("numbers")) as place:
-        script = HERE / "numbers_job.py"
-        yield {"plain": cases_of(place.plain(script)),
-               "invert": cases_of(place.attached(script, policy="invert"))}
+    results = runs_of(tmp_path_factory.mktemp("numbers"),
+                      HERE / "numbers_job.py", "invert")
+    return {name: cases_of(result) for name, result in results.items()}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -12,6 +12,7 @@
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/scope_stack.h"
 #include "plugin/pointer_map.h"
+#include "plugin/substitute/custom_op_guard.h"
 
 namespace invact {
 
@@ -53,7 +54,10 @@ bool OwnProcess() noexcept {
 
 void PushScope(uint32_t scope, int64_t input_bytes) noexcept {
   ScopeStack& stack = t_scopes;
-  if (stack.depth == 0) Recorder::Get().OutermostCall();
+  if (stack.depth == 0) {
+    GuardNewOps();
+    Recorder::Get().OutermostCall();
+  }
   ++stack.depth;
   if (stack.depth > ScopeStack::kMaxDepth) return;  // deeper: the parent's
   ScopeFrame& frame = stack.frames[stack.depth - 1];

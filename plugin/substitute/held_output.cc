@@ -14,6 +14,7 @@
 #include "plugin/log.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
+#include "plugin/substitute/custom_op_guard.h"
 
 namespace invact {
 
@@ -64,6 +65,7 @@ const c10::StorageImpl* StorageOf(const at::Tensor& tensor) {
 std::shared_ptr<HeldOutput> HeldOutput::Make(
     const invact_activation* activation, at::Tensor y, at::Tensor bits,
     const at::Tensor& x) {
+  GuardNewOps();
   std::shared_ptr<HeldOutput> held(new HeldOutput);
   held->activation_ = activation;
   held->version_ = static_cast<uint32_t>(y._version());
@@ -107,10 +109,14 @@ void HeldOutput::Release() {
   Recorder::Get().DropSubstitution(&ticket_);
 }
 
-void HeldOutput::Materialise(const c10::StorageImpl* written) {
+void HeldOutput::Materialise(const c10::StorageImpl* written,
+                             uint32_t counted) {
   at::Tensor old;
   std::lock_guard lock(mutex_);
-  if (!y_.defined() || StorageOf(y_) != written) return;
+  if (!y_.defined() || StorageOf(y_) != written ||
+      static_cast<uint32_t>(y_._version()) - version_ > counted) {
+    return;
+  }
   {
     const OwnWork own;
     // Inference tensors could not be read by a backward.
@@ -147,16 +153,28 @@ std::vector<std::shared_ptr<HeldOutput>> HoldersOf(const at::Tensor& tensor) {
   return holders;
 }
 
-void MaterialiseBefore(const at::Tensor& written) noexcept {
+namespace {
+
+void MaterialiseAll(const at::Tensor& written, uint32_t counted) noexcept {
   for (const auto& held : HoldersOf(written)) {
     try {
-      held->Materialise(StorageOf(written));
+      held->Materialise(StorageOf(written), counted);
     } catch (const std::exception& error) {
       // No memory for the copy, say: the write goes on, and reading y later
       // fails with torch's error for a tensor written in place.
       SayTrouble("materialise", error.what());
     }
   }
+}
+
+}  // namespace
+
+void MaterialiseBefore(const at::Tensor& written) noexcept {
+  MaterialiseAll(written, 0);
+}
+
+void MaterialiseCounted(const at::Tensor& written) noexcept {
+  MaterialiseAll(written, 1);
 }
 
 }  // namespace invact

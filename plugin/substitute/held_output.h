@@ -49,15 +49,17 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
   void Release();
   uint32_t site() const { return ticket_.site; }
 
+  // A private copy of y, unless more writes than these were counted already:
+  // reading it then fails with torch's error.
+  void Materialise(const c10::StorageImpl* written, uint32_t counted);
+
   // Whether no write to y was counted so far.
   bool Unwritten();
   // What was counted since is no write: the tensor changed its shape in place.
   void AcceptVersion();
 
  private:
-  friend void MaterialiseBefore(const at::Tensor& written) noexcept;
   HeldOutput() = default;
-  void Materialise(const c10::StorageImpl* written);
 
   std::mutex mutex_;
   const invact_activation* activation_ = nullptr;
@@ -81,6 +83,8 @@ std::vector<std::shared_ptr<HeldOutput>> HoldersOf(const at::Tensor& tensor);
 
 // `written` is about to be written in place.
 void MaterialiseBefore(const at::Tensor& written) noexcept;
+// The same where the write may have been counted already.
+void MaterialiseCounted(const at::Tensor& written) noexcept;
 
 }  // namespace invact
 

@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "plugin/guard.h"
+#include "plugin/substitute/custom_op_guard.h"
 #include "plugin/substitute/held_output.h"
 #include "plugin/substitute/list_guards.h"
 #include "plugin/substitute/original_kernel.h"
+#include "plugin/substitute/written_arguments.h"
 
 namespace invact {
 
@@ -54,11 +56,11 @@ class WriteGuard final : public c10::OperatorKernel {
         t_own_work > 0) {
       GoOn(op, keys, stack);
     } else if (writes_) {
-      ForEachWritten(*stack, MaterialiseBefore);
+      ForEachWritten(*stack, written_, MaterialiseBefore);
       GoOn(op, keys, stack);
     } else {
       std::vector<std::shared_ptr<HeldOutput>> held;
-      ForEachWritten(*stack, [&](const at::Tensor& tensor) {
+      ForEachWritten(*stack, written_, [&](const at::Tensor& tensor) {
         for (auto& one : HoldersOf(tensor)) held.push_back(std::move(one));
       });
       const auto unwritten =
@@ -80,22 +82,6 @@ class WriteGuard final : public c10::OperatorKernel {
     }
   }
 
-  template <typename F>
-  void ForEachWritten(const torch::jit::Stack& stack, F f) {
-    for (int from_end : written_) {
-      const c10::IValue& argument = *(stack.end() - from_end);
-      if (argument.isTensor()) {
-        f(argument.toTensor());
-      } else if (argument.isTensorList()) {
-        for (const at::Tensor& tensor : argument.toTensorVector()) f(tensor);
-      } else if (argument.isList()) {  // optional tensors
-        for (const c10::IValue& item : argument.toListRef()) {
-          if (item.isTensor()) f(item.toTensor());
-        }
-      }
-    }
-  }
-
   std::optional<OriginalKernel> original_;
   std::vector<int> written_;  // distances from the end of the stack
   bool writes_;
@@ -112,18 +98,6 @@ class QuietRegistration {
   c10::WarningUtils::WarningHandlerGuard handler_{&nothing_};
   c10::WarningUtils::WarnAlways always_;
 };
-
-std::vector<int> WrittenArguments(const c10::FunctionSchema& schema) {
-  std::vector<int> written;
-  const auto& arguments = schema.arguments();
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const auto* alias = arguments[i].alias_info();
-    if (alias != nullptr && alias->isWrite()) {
-      written.push_back(static_cast<int>(arguments.size() - i));
-    }
-  }
-  return written;
-}
 
 // ADInplaceOrView is passed by every write that autograd's version counter can
 // see: below the autograd keys, also in no_grad and inference mode. Where torch
@@ -168,6 +142,7 @@ int Install() {
 
 int InstallMutationGuard(std::string* error) noexcept {
   try {
+    WatchForOps();
     return Install();
   } catch (const std::exception& failure) {
     *error = failure.what();

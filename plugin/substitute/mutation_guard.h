@@ -3,8 +3,9 @@
 // (held_output.h). Wraps each mutable overload of aten at ADInplaceOrView,
 // which lies below the autograd keys; PyTorch's own kernel runs right after.
 //
-// A write that no call of an aten op announces (a custom op, a Triton kernel, a
-// raw pointer) is not seen: docs/accounting.md names it as a limit.
+// Ops of others are custom_op_guard.h's. A write that no op's schema announces
+// (a Triton kernel, a raw pointer) is not seen: docs/accounting.md names it as
+// a limit.
 #ifndef INVACT_PLUGIN_SUBSTITUTE_MUTATION_GUARD_H_
 #define INVACT_PLUGIN_SUBSTITUTE_MUTATION_GUARD_H_
 

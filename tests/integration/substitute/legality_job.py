@@ -103,6 +103,32 @@ def writes_before_anything_saved_the_output(probe):
         lambda y: torch._foreach_lerp_([y], [torch.zeros_like(y)], 0.5)))
 
 
+def _custom_ops():
+    @torch.library.custom_op("legality::double_", mutates_args=("y",))
+    def double_(y: torch.Tensor) -> None:
+        y.mul_(2)
+
+    # As an extension defines one: autograd knows nothing of it.
+    library = torch.library.Library("legality_raw", "DEF")
+    library.define("fill_(Tensor(a!)[] ys, float value) -> ()")
+    library.impl("fill_", lambda ys, value: [y.fill_(value) for y in ys]
+                 and None, "CPU")
+    return double_, library
+
+
+@case
+def writes_by_custom_ops(probe):
+    double_, library = _custom_ops()
+    _twice(probe, "torch_library", _no_grad(double_))
+    _twice(probe, "raw", _no_grad(
+        lambda y: torch.ops.legality_raw.fill_([y], 0.25)))
+    # An op that goes takes its guard with it: the list of ops is as without.
+    library._destroy()
+    nn.Identity()(torch.ones(1))
+    probe.note(left=[name for name in torch._C._dispatch_get_all_op_names()
+                     if "legality_raw" in name])
+
+
 @case
 def writes_that_autograd_does_not_see(probe):
     _twice(probe, "data", lambda y: (y.data.mul_(2), y)[1])

@@ -58,7 +58,8 @@ def test_nothing_goes_wrong_inside(runs):
 
 
 def test_a_site_whose_output_is_written_is_left_alone_from_then_on(runs):
-    for case in ("writes_before_anything_saved_the_output",):
+    for case in ("writes_before_anything_saved_the_output",
+                 "writes_by_custom_ops"):
         for name, served in _facts(runs, case).items():
             written = not name.startswith("dropout")
             assert served == [True, not written, not written], name

@@ -1,5 +1,6 @@
 // The C functions by which a kernel library offers activation functions whose
-// backward needs the output y and one branch bit an element, not the input x.
+// backward needs the output y and at most one branch bit an element, not the
+// input x.
 // The built-in libraries use it, and so does every library that INVACT_KERNELS
 // names. Plain C: no torch, no CUDA header, no C++ type crosses.
 //
@@ -7,21 +8,23 @@
 // order; layouts and strides are the caller's business. Pointers are aligned to
 // their element, no more is asked (16 bytes are faster on CUDA). `side` has
 // INVACT_SIDE_BYTES(n) bytes: the bit of element i is bit (i % 8) of byte i /
-// 8, and unused bits of the last byte are written 0 and never read. n may
+// 8, and unused bits of the last byte are written 0 and never read. It is NULL
+// where the activation has no side bits. n may
 // exceed 2^31; n == 0 does nothing and returns 0. An output may be the very
 // pointer of an input of the same call (y == x, dx == dy, dx == y, x == y);
 // ranges that overlap in any other way are not served.
 //
-// Threads. All functions are re-entrant and keep no state. CPU functions run in
-// the calling thread alone: the caller splits work over threads, at multiples
-// of 8 elements so that no byte of `side` is shared. `stream` is NULL there.
+// Threads. All functions but `prepare` are re-entrant and keep no state. CPU
+// functions run in the calling thread alone: the caller splits work over
+// threads, at multiples of 8 elements so that no byte of `side` is shared.
 // CUDA functions enqueue on `stream` (a cudaStream_t) of the current device and
 // return: they never synchronise, never allocate, and can be captured in a
 // graph. A `side` or `y` freed before the stream ran is the caller's bug, and
 // the dangerous one: nothing here can see it.
 //
-// Errors. 0, or on CUDA a cudaError_t, on CPU INVACT_BAD_ARGUMENT. Nothing is
-// written where an error is returned by the call itself.
+// Errors. 0, INVACT_NOT_PREPARED, or on CUDA a cudaError_t, on CPU
+// INVACT_BAD_ARGUMENT. Nothing is written where an error is returned by the
+// call itself.
 #ifndef INVACT_KERNELS_KERNEL_API_H_
 #define INVACT_KERNELS_KERNEL_API_H_
 
@@ -31,7 +34,7 @@
 extern "C" {
 #endif
 
-#define INVACT_KERNEL_ABI 1
+#define INVACT_KERNEL_ABI 2
 
 #define INVACT_SIDE_BYTES(n) (((n) + 7) / 8)
 
@@ -42,6 +45,29 @@ enum invact_device { INVACT_CPU = 0, INVACT_CUDA = 1 };
 
 /* The same number as cudaErrorInvalidValue. */
 enum { INVACT_BAD_ARGUMENT = 1 };
+/* The dtype wants `prepare` first. No cudaError_t has this number. */
+enum { INVACT_NOT_PREPARED = 100001 };
+
+enum { INVACT_PATTERNS = 65536 };
+
+/* What every function is told of its call. */
+struct invact_call {
+  uint32_t size;            /* sizeof(struct invact_call) of the host */
+  int32_t dtype;            /* enum invact_dtype */
+  void* stream;             /* cudaStream_t; NULL on the CPU */
+  const double* parameters; /* the op's scalars in the order of its schema,
+                               `parameters` of them; NULL for none */
+};
+
+/* One function on all values of a 16-bit dtype, index: the bits of x. Host
+   memory, the host's; valid during the call. */
+struct invact_patterns {
+  uint32_t size;      /* sizeof(struct invact_patterns) of the host */
+  uint32_t reserved;  /* 0 */
+  const uint16_t* y;  /* bits of what the installed PyTorch gives for x, on the
+                         device of the call */
+  const float* slope; /* f'(x); NaN for a NaN x */
+};
 
 /* One activation function on one device. Static data of the library that
    registers it: valid while that library is mapped, never written. */
@@ -51,13 +77,15 @@ struct invact_activation {
   const char* op;      /* "aten::gelu" */
   const char* variant; /* value of the op's string argument, "" for none */
   uint32_t dtypes;     /* bit mask, 1 << enum invact_dtype */
-  uint32_t side_bits;  /* bits of side data an element: 1 in this version */
+  uint32_t side_bits;  /* bits of side data an element: 0 or 1 */
 
   /* Dtypes (bit mask) in which `forward` is written to give the very bits of
      PyTorch's forward. In the others call PyTorch's forward for y, then
      `mark`: the two differ in the last place. */
   uint32_t forward_exact;
-  uint32_t reserved; /* 0 */
+  uint32_t parameters;   /* scalars that the op has beside x and the variant */
+  uint32_t table_dtypes; /* dtypes (bit mask) that want `prepare` first */
+  uint32_t reserved;     /* 0 */
 
   /* Stated bound, by enum invact_dtype, of |f'(decoded from y) - f'(x)| with
      y as PyTorch rounds it: the largest over all finite x, and the root mean
@@ -65,23 +93,35 @@ struct invact_activation {
   double error_max[INVACT_DTYPES];
   double error_rms[INVACT_DTYPES];
 
+  /* 1 where the function can be told from its output with these scalars, 0
+     where not. NULL: with all. */
+  int (*accepts)(const double* parameters);
+  /* Learns y and f' of every pattern of a 16-bit dtype for the current device.
+     Called once per device and dtype, never inside a graph capture, before any
+     other function with that dtype there. Enqueues on call->stream what it has
+     to copy, from memory that it keeps until then. NULL where table_dtypes is
+     0. */
+  int (*prepare)(const struct invact_call* call,
+                 const struct invact_patterns* patterns);
   /* Writes y = f(x) and the branch bits (1 where x is left of the minimum). */
-  int (*forward)(const void* x, void* y, void* side, int64_t n, int dtype,
-                 void* stream);
+  int (*forward)(const struct invact_call* call, const void* x, void* y,
+                 void* side, int64_t n);
   /* Writes dx = dy * f'(x), x told from y and its bit. */
-  int (*backward)(const void* y, const void* side, const void* dy, void* dx,
-                  int64_t n, int dtype, void* stream);
+  int (*backward)(const struct invact_call* call, const void* y,
+                  const void* side, const void* dy, void* dx, int64_t n);
   /* Writes the x with f(x) == y as near as the stored y tells; for double
-     backward and for a y that is about to be overwritten. Left of the minimum,
-     where y is nearer to 0 than 1e-6 of the minimum, x is held at the end of
-     the table: f and f' there are below 1e-6 either way. */
-  int (*reconstruct)(const void* y, const void* side, void* x, int64_t n,
-                     int dtype, void* stream);
+     backward and for a y that is about to be overwritten. Where many x have
+     one y (a flat piece), the x written is one of that piece. Left of a
+     minimum, where y is nearer to 0 than 1e-6 of the minimum, x is held at the
+     end of the table: f and f' there are below 1e-6 either way. */
+  int (*reconstruct)(const struct invact_call* call, const void* y,
+                     const void* side, void* x, int64_t n);
   /* Writes the branch bits alone, from x, beside a y that PyTorch computed.
-     May be NULL: then only `forward` can be used. `y` may be NULL where the
-     library needs only x (the built-in ones). */
-  int (*mark)(const void* x, const void* y, void* side, int64_t n, int dtype,
-              void* stream);
+     May be NULL: then only `forward` can be used; never called where there are
+     no side bits. `y` may be NULL where the library needs only x (the built-in
+     ones). */
+  int (*mark)(const struct invact_call* call, const void* x, const void* y,
+              void* side, int64_t n);
 };
 
 /* Given by the host to the registration function below. */

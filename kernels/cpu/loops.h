@@ -159,24 +159,25 @@ struct Kernel {
 // The C functions: dtype to type, nothing else.
 template <class S, class F>
 struct Functions {
-  template <class Call>
-  static int With(int dtype, Call call) {
+  template <class Body>
+  static int With(int dtype, Body body) {
     switch (dtype) {
       case INVACT_F32:
-        return call(float{});
+        return body(float{});
       case INVACT_BF16:
-        return call(Bf16{});
+        return body(Bf16{});
       case INVACT_F16:
-        return call(F16{});
+        return body(F16{});
       default:
         return INVACT_BAD_ARGUMENT;
     }
   }
 
-  static int Forward(const void* x, void* y, void* side, int64_t n, int dtype,
-                     void*) {
-    if (n < 0 || (n > 0 && (!x || !y || !side))) return INVACT_BAD_ARGUMENT;
-    return With(dtype, [=](auto type) {
+  static int Forward(const invact_call* call, const void* x, void* y,
+                     void* side, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!x || !y || !side)))
+      return INVACT_BAD_ARGUMENT;
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
       return Kernel<S, F, T>::Forward(static_cast<const T*>(x),
                                       static_cast<T*>(y),
@@ -184,12 +185,12 @@ struct Functions {
     });
   }
 
-  static int Backward(const void* y, const void* side, const void* dy, void* dx,
-                      int64_t n, int dtype, void*) {
-    if (n < 0 || (n > 0 && (!y || !side || !dy || !dx))) {
+  static int Backward(const invact_call* call, const void* y, const void* side,
+                      const void* dy, void* dx, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!y || !side || !dy || !dx))) {
       return INVACT_BAD_ARGUMENT;
     }
-    return With(dtype, [=](auto type) {
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
       return Kernel<S, F, T>::Backward(
           static_cast<const T*>(y), static_cast<const uint8_t*>(side),
@@ -197,10 +198,11 @@ struct Functions {
     });
   }
 
-  static int Reconstruct(const void* y, const void* side, void* x, int64_t n,
-                         int dtype, void*) {
-    if (n < 0 || (n > 0 && (!y || !side || !x))) return INVACT_BAD_ARGUMENT;
-    return With(dtype, [=](auto type) {
+  static int Reconstruct(const invact_call* call, const void* y,
+                         const void* side, void* x, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!y || !side || !x)))
+      return INVACT_BAD_ARGUMENT;
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
       return Kernel<S, F, T>::Reconstruct(static_cast<const T*>(y),
                                           static_cast<const uint8_t*>(side),
@@ -208,10 +210,10 @@ struct Functions {
     });
   }
 
-  static int Mark(const void* x, const void*, void* side, int64_t n, int dtype,
-                  void*) {
-    if (n < 0 || (n > 0 && (!x || !side))) return INVACT_BAD_ARGUMENT;
-    return With(dtype, [=](auto type) {
+  static int Mark(const invact_call* call, const void* x, const void*,
+                  void* side, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!x || !side))) return INVACT_BAD_ARGUMENT;
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
       return Kernel<S, F, T>::Mark(static_cast<const T*>(x),
                                    static_cast<uint8_t*>(side), n);

@@ -182,16 +182,16 @@ int Launch(void (*kernel)(Parameters...), int64_t n, void* stream,
   return cudaGetLastError();
 }
 
-// Calls `call` with a value of the element type.
-template <class Call>
-int With(int dtype, Call call) {
+// Calls `body` with a value of the element type.
+template <class Body>
+int With(int dtype, Body body) {
   switch (dtype) {
     case INVACT_F32:
-      return call(float{});
+      return body(float{});
     case INVACT_BF16:
-      return call(__nv_bfloat16{});
+      return body(__nv_bfloat16{});
     case INVACT_F16:
-      return call(__half{});
+      return body(__half{});
     default:
       return cudaErrorInvalidValue;
   }
@@ -199,41 +199,43 @@ int With(int dtype, Call call) {
 
 template <class F>
 struct Functions {
-  static int Forward(const void* x, void* y, void* side, int64_t n, int dtype,
-                     void* stream) {
-    if (n < 0 || (n > 0 && (!x || !y || !side))) return cudaErrorInvalidValue;
+  static int Forward(const invact_call* call, const void* x, void* y,
+                     void* side, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!x || !y || !side)))
+      return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
-    return With(dtype, [=](auto type) {
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<T>(ForwardKernel<F, T, true>, n, stream,
+      return Launch<T>(ForwardKernel<F, T, true>, n, call->stream,
                        static_cast<const T*>(x), static_cast<T*>(y),
                        static_cast<uint8_t*>(side), n, Aligned(x, y),
                        F::kTables.lines);
     });
   }
 
-  static int Mark(const void* x, const void*, void* side, int64_t n, int dtype,
-                  void* stream) {
-    if (n < 0 || (n > 0 && (!x || !side))) return cudaErrorInvalidValue;
+  static int Mark(const invact_call* call, const void* x, const void*,
+                  void* side, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!x || !side)))
+      return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
-    return With(dtype, [=](auto type) {
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<T>(ForwardKernel<F, T, false>, n, stream,
+      return Launch<T>(ForwardKernel<F, T, false>, n, call->stream,
                        static_cast<const T*>(x), static_cast<T*>(nullptr),
                        static_cast<uint8_t*>(side), n, Aligned(x),
                        F::kTables.lines);
     });
   }
 
-  static int Backward(const void* y, const void* side, const void* dy, void* dx,
-                      int64_t n, int dtype, void* stream) {
-    if (n < 0 || (n > 0 && (!y || !side || !dy || !dx))) {
+  static int Backward(const invact_call* call, const void* y, const void* side,
+                      const void* dy, void* dx, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!y || !side || !dy || !dx))) {
       return cudaErrorInvalidValue;
     }
     if (n == 0) return cudaSuccess;
-    return With(dtype, [=](auto type) {
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<T>(BackwardKernel<F, T>, n, stream,
+      return Launch<T>(BackwardKernel<F, T>, n, call->stream,
                        static_cast<const T*>(y),
                        static_cast<const uint8_t*>(side),
                        static_cast<const T*>(dy), static_cast<T*>(dx), n,
@@ -241,13 +243,14 @@ struct Functions {
     });
   }
 
-  static int Reconstruct(const void* y, const void* side, void* x, int64_t n,
-                         int dtype, void* stream) {
-    if (n < 0 || (n > 0 && (!y || !side || !x))) return cudaErrorInvalidValue;
+  static int Reconstruct(const invact_call* call, const void* y,
+                         const void* side, void* x, int64_t n) {
+    if (!call || n < 0 || (n > 0 && (!y || !side || !x)))
+      return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
-    return With(dtype, [=](auto type) {
+    return With(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<T>(ReconstructKernel<F, T>, n, stream,
+      return Launch<T>(ReconstructKernel<F, T>, n, call->stream,
                        static_cast<const T*>(y),
                        static_cast<const uint8_t*>(side), static_cast<T*>(x), n,
                        Aligned(y, x), F::kTables.lines);

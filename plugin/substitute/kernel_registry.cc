@@ -27,7 +27,7 @@ int Add(void*, const invact_activation* activation) {
       activation->op == nullptr || activation->variant == nullptr ||
       activation->backward == nullptr || activation->reconstruct == nullptr ||
       (activation->forward == nullptr && activation->mark == nullptr) ||
-      activation->side_bits != 1 || activation->device > INVACT_CUDA) {
+      activation->side_bits > 1 || activation->device > INVACT_CUDA) {
     return 1;
   }
   Activations().push_back(activation);
@@ -107,9 +107,10 @@ bool Serves(const invact_activation& activation,
 int RunKernel(const invact_activation& activation, KernelCall call,
               const at::Tensor& like, const void* a, const void* b,
               const void* c, void* d) noexcept {
-  const int dtype = KernelDtype(like.scalar_type());
+  invact_call told = {sizeof(told), KernelDtype(like.scalar_type()), nullptr,
+                      nullptr};
   const auto width = static_cast<int64_t>(like.element_size());
-  auto run = [&](int64_t begin, int64_t n, void* stream) {
+  auto run = [&](int64_t begin, int64_t n) {
     auto at = [&](const void* p) {
       return p == nullptr
                  ? nullptr
@@ -120,14 +121,13 @@ int RunKernel(const invact_activation& activation, KernelCall call,
     };
     switch (call) {
       case KernelCall::kForward:
-        return activation.forward(at(a), at(b), side(c), n, dtype, stream);
+        return activation.forward(&told, at(a), at(b), side(c), n);
       case KernelCall::kBackward:
-        return activation.backward(at(a), side(b), at(c), at(d), n, dtype,
-                                   stream);
+        return activation.backward(&told, at(a), side(b), at(c), at(d), n);
       case KernelCall::kReconstruct:
-        return activation.reconstruct(at(a), side(b), at(c), n, dtype, stream);
+        return activation.reconstruct(&told, at(a), side(b), at(c), n);
       case KernelCall::kMark:
-        return activation.mark(at(a), at(b), side(c), n, dtype, stream);
+        return activation.mark(&told, at(a), at(b), side(c), n);
     }
     return static_cast<int>(INVACT_BAD_ARGUMENT);
   };
@@ -135,8 +135,9 @@ int RunKernel(const invact_activation& activation, KernelCall call,
     if (like.is_cuda()) {
       const c10::DeviceGuard guard(like.device());
       const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);
-      return run(0, like.numel(),
-                 device.getStreamNativeHandle(device.getStream(like.device())));
+      told.stream =
+          device.getStreamNativeHandle(device.getStream(like.device()));
+      return run(0, like.numel());
     }
     std::atomic<int> error{0};
     // Ranges begin at any boundary: count in groups of 8.
@@ -144,7 +145,7 @@ int RunKernel(const invact_activation& activation, KernelCall call,
     OverTorchThreads(groups, kGrain / 8, [&](int64_t first, int64_t last) {
       const int64_t begin = first * 8;
       const int64_t end = std::min(last * 8, like.numel());
-      if (const int e = run(begin, end - begin, nullptr); e != 0) error = e;
+      if (const int e = run(begin, end - begin); e != 0) error = e;
     });
     return error;
   } catch (const std::exception& failure) {

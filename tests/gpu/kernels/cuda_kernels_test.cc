@@ -145,12 +145,12 @@ TEST_P(CudaKernel, ServesMoreThanTwoToThe31Elements) {
                        cudaMemcpyHostToDevice));
   }
 
-  ASSERT_EQ(activation().forward(a, b, side, kCount, INVACT_BF16, nullptr), 0);
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr};
+  ASSERT_EQ(activation().forward(&call, a, b, side, kCount), 0);
   CUDA_OK(cudaDeviceSynchronize());
   ExpectRepeats(b, kCount * 2, ys.data(), kPeriod * 2, "y");
   ExpectRepeats(side, kCount / 8, forwarded.side.data(), kPeriod / 8, "side");
-  ASSERT_EQ(activation().backward(b, side, b, a, kCount, INVACT_BF16, nullptr),
-            0);
+  ASSERT_EQ(activation().backward(&call, b, side, b, a, kCount), 0);
   CUDA_OK(cudaDeviceSynchronize());
   ExpectRepeats(a, kCount * 2, dxs.data(), kPeriod * 2, "dx");
 
@@ -179,9 +179,9 @@ TEST_P(CudaKernel, CanBeCapturedInAGraph) {
   CUDA_OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
 
   CUDA_OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  EXPECT_EQ(activation().forward(in, y, side, kCount, INVACT_BF16, stream), 0);
-  EXPECT_EQ(activation().backward(y, side, y, dx, kCount, INVACT_BF16, stream),
-            0);
+  const invact_call call = {sizeof(call), INVACT_BF16, stream, nullptr};
+  EXPECT_EQ(activation().forward(&call, in, y, side, kCount), 0);
+  EXPECT_EQ(activation().backward(&call, y, side, y, dx, kCount), 0);
   cudaGraph_t graph;
   CUDA_OK(cudaStreamEndCapture(stream, &graph));
 
@@ -217,9 +217,9 @@ TEST_P(CudaKernel, CanBeCapturedInAGraph) {
 TEST_P(CudaKernel, ALaunchThatIsRefusedIsReported) {
   // More blocks than a grid has; nothing is enqueued, nothing stays broken.
   uint64_t memory[4] = {};
-  EXPECT_NE(activation().forward(memory, memory, memory,
-                                 std::numeric_limits<int64_t>::max() / 4,
-                                 INVACT_BF16, nullptr),
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr};
+  EXPECT_NE(activation().forward(&call, memory, memory, memory,
+                                 std::numeric_limits<int64_t>::max() / 4),
             0);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   Bits x = Period(64);

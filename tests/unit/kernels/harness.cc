@@ -68,15 +68,20 @@ class Buffer {
 
 }  // namespace
 
+invact_call Harness::Call() const {
+  return {sizeof(invact_call), dtype_, nullptr, nullptr};
+}
+
 Forwarded Harness::Forward(const Bits& x) const {
   Memory& memory = *subject_.memory;
+  const invact_call call = Call();
   const size_t shift = offset_ * kFormats[dtype_].bytes;
   const Bytes in = Pack(dtype_, x);
   Buffer xs(memory, in, shift);
   Buffer ys(memory, Bytes(in.size(), 0xff), shift);
   Buffer side(memory, Bytes(INVACT_SIDE_BYTES(x.size()), 0xff), offset_);
-  EXPECT_EQ(subject_.activation->forward(xs.data(), ys.data(), side.data(),
-                                         x.size(), dtype_, nullptr),
+  EXPECT_EQ(subject_.activation->forward(&call, xs.data(), ys.data(),
+                                         side.data(), x.size()),
             0);
   EXPECT_EQ(xs.Content(), in) << "the input was written";
   return {Unpack(dtype_, ys.Content()), side.Content()};
@@ -84,36 +89,37 @@ Forwarded Harness::Forward(const Bits& x) const {
 
 Forwarded Harness::ForwardInPlace(const Bits& x) const {
   Memory& memory = *subject_.memory;
+  const invact_call call = Call();
   Buffer values(memory, Pack(dtype_, x), 0);
   Buffer side(memory, Bytes(INVACT_SIDE_BYTES(x.size())), 0);
-  EXPECT_EQ(
-      subject_.activation->forward(values.data(), values.data(), side.data(),
-                                   x.size(), dtype_, nullptr),
-      0);
+  EXPECT_EQ(subject_.activation->forward(&call, values.data(), values.data(),
+                                         side.data(), x.size()),
+            0);
   return {Unpack(dtype_, values.Content()), side.Content()};
 }
 
 Bytes Harness::Mark(const Bits& x) const {
   Memory& memory = *subject_.memory;
+  const invact_call call = Call();
   Buffer xs(memory, Pack(dtype_, x), offset_ * kFormats[dtype_].bytes);
   Buffer side(memory, Bytes(INVACT_SIDE_BYTES(x.size()), 0xff), offset_);
-  EXPECT_EQ(subject_.activation->mark(xs.data(), nullptr, side.data(), x.size(),
-                                      dtype_, nullptr),
+  EXPECT_EQ(subject_.activation->mark(&call, xs.data(), nullptr, side.data(),
+                                      x.size()),
             0);
   return side.Content();
 }
 
 Bits Harness::Backward(const Bits& y, const Bytes& side, const Bits& dy) const {
   Memory& memory = *subject_.memory;
+  const invact_call call = Call();
   const size_t shift = offset_ * kFormats[dtype_].bytes;
   Buffer ys(memory, Pack(dtype_, y), shift);
   Buffer sides(memory, side, offset_);
   Buffer dys(memory, Pack(dtype_, dy), shift);
   Buffer dxs(memory, Bytes(y.size() * kFormats[dtype_].bytes, 0xff), shift);
-  EXPECT_EQ(
-      subject_.activation->backward(ys.data(), sides.data(), dys.data(),
-                                    dxs.data(), y.size(), dtype_, nullptr),
-      0);
+  EXPECT_EQ(subject_.activation->backward(&call, ys.data(), sides.data(),
+                                          dys.data(), dxs.data(), y.size()),
+            0);
   EXPECT_EQ(sides.Content(), side) << "the bits were written";
   return Unpack(dtype_, dxs.Content());
 }
@@ -121,24 +127,26 @@ Bits Harness::Backward(const Bits& y, const Bytes& side, const Bits& dy) const {
 Bits Harness::BackwardIntoDy(const Bits& y, const Bytes& side,
                              const Bits& dy) const {
   Memory& memory = *subject_.memory;
+  const invact_call call = Call();
   Buffer ys(memory, Pack(dtype_, y), 0);
   Buffer sides(memory, side, 0);
   Buffer gradient(memory, Pack(dtype_, dy), 0);
   EXPECT_EQ(
-      subject_.activation->backward(ys.data(), sides.data(), gradient.data(),
-                                    gradient.data(), y.size(), dtype_, nullptr),
+      subject_.activation->backward(&call, ys.data(), sides.data(),
+                                    gradient.data(), gradient.data(), y.size()),
       0);
   return Unpack(dtype_, gradient.Content());
 }
 
 Bits Harness::Reconstruct(const Bits& y, const Bytes& side) const {
   Memory& memory = *subject_.memory;
+  const invact_call call = Call();
   const size_t shift = offset_ * kFormats[dtype_].bytes;
   Buffer ys(memory, Pack(dtype_, y), shift);
   Buffer sides(memory, side, offset_);
   Buffer xs(memory, Bytes(y.size() * kFormats[dtype_].bytes, 0xff), shift);
-  EXPECT_EQ(subject_.activation->reconstruct(ys.data(), sides.data(), xs.data(),
-                                             y.size(), dtype_, nullptr),
+  EXPECT_EQ(subject_.activation->reconstruct(&call, ys.data(), sides.data(),
+                                             xs.data(), y.size()),
             0);
   return Unpack(dtype_, xs.Content());
 }

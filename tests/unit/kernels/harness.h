@@ -32,6 +32,8 @@ class Harness {
   Bits Reconstruct(const Bits& y, const Bytes& side) const;
 
  private:
+  invact_call Call() const;
+
   const Subject& subject_;
   int dtype_, offset_;
 };

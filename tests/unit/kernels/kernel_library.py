@@ -7,8 +7,18 @@ DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 _POINTER, _INT, _LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 
 
+class Call(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_uint32), ("dtype", ctypes.c_int32),
+                ("stream", _POINTER), ("parameters", _POINTER)]
+
+
+class Patterns(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
+                ("y", _POINTER), ("slope", _POINTER)]
+
+
 def _function(*pointers):
-    return ctypes.CFUNCTYPE(_INT, *pointers, _LONG, _INT, _POINTER)
+    return ctypes.CFUNCTYPE(_INT, ctypes.POINTER(Call), *pointers, _LONG)
 
 
 class Activation(ctypes.Structure):
@@ -16,8 +26,12 @@ class Activation(ctypes.Structure):
         ("size", ctypes.c_uint32), ("device", ctypes.c_uint32),
         ("op", ctypes.c_char_p), ("variant", ctypes.c_char_p),
         ("dtypes", ctypes.c_uint32), ("side_bits", ctypes.c_uint32),
-        ("forward_exact", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
+        ("forward_exact", ctypes.c_uint32), ("parameters", ctypes.c_uint32),
+        ("table_dtypes", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
         ("error_max", ctypes.c_double * 3), ("error_rms", ctypes.c_double * 3),
+        ("accepts", ctypes.CFUNCTYPE(_INT, _POINTER)),
+        ("prepare", ctypes.CFUNCTYPE(_INT, ctypes.POINTER(Call),
+                                     ctypes.POINTER(Patterns))),
         ("forward", _function(*[_POINTER] * 3)),
         ("backward", _function(*[_POINTER] * 4)),
         ("reconstruct", _function(*[_POINTER] * 3)),
@@ -44,15 +58,16 @@ def load(path):
         found[made.op.decode(), made.variant.decode()] = made
         return 0
 
-    registry = _Registry(ctypes.sizeof(_Registry), 1, None, _ADD(add))
+    registry = _Registry(ctypes.sizeof(_Registry), 2, None, _ADD(add))
     assert library.invact_register_kernels(ctypes.byref(registry)) == 0
     return found
 
 
-def _stream(tensor):
-    if not tensor.is_cuda:
-        return None
-    return torch.cuda.current_stream(tensor.device).cuda_stream
+def call_of(tensor):
+    stream = None
+    if tensor.is_cuda:
+        stream = torch.cuda.current_stream(tensor.device).cuda_stream
+    return Call(ctypes.sizeof(Call), DTYPES[tensor.dtype], stream, None)
 
 
 def new_side(x):
@@ -61,16 +76,15 @@ def new_side(x):
 
 
 def forward(activation, x, y, side):
-    assert activation.forward(x.data_ptr(), y.data_ptr(), side.data_ptr(),
-                              x.numel(), DTYPES[x.dtype], _stream(x)) == 0
+    assert activation.forward(call_of(x), x.data_ptr(), y.data_ptr(),
+                              side.data_ptr(), x.numel()) == 0
 
 
 def mark(activation, x, side):
-    assert activation.mark(x.data_ptr(), None, side.data_ptr(), x.numel(),
-                           DTYPES[x.dtype], _stream(x)) == 0
+    assert activation.mark(call_of(x), x.data_ptr(), None, side.data_ptr(),
+                           x.numel()) == 0
 
 
 def backward(activation, y, side, dy, dx):
-    assert activation.backward(y.data_ptr(), side.data_ptr(), dy.data_ptr(),
-                               dx.data_ptr(), y.numel(), DTYPES[y.dtype],
-                               _stream(y)) == 0
+    assert activation.backward(call_of(y), y.data_ptr(), side.data_ptr(),
+                               dy.data_ptr(), dx.data_ptr(), y.numel()) == 0

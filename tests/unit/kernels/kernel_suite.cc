@@ -291,15 +291,17 @@ TEST_P(KernelTest, ReconstructedInputIsAsNearAsTheOutputTells) {
 
 TEST_P(KernelTest, BadArgumentsAreRefused) {
   const invact_activation& a = *subject().activation;
+  const invact_call call = {sizeof(call), dtype(), nullptr, nullptr};
+  const invact_call unknown = {sizeof(call), 7, nullptr, nullptr};
   uint64_t memory[4] = {};
-  EXPECT_NE(a.forward(memory, memory, memory, -1, dtype(), nullptr), 0);
-  EXPECT_NE(a.forward(nullptr, memory, memory, 1, dtype(), nullptr), 0);
-  EXPECT_NE(a.forward(memory, memory, memory, 1, 7, nullptr), 0);
-  EXPECT_NE(a.backward(memory, nullptr, memory, memory, 1, dtype(), nullptr),
-            0);
-  EXPECT_NE(a.reconstruct(memory, memory, nullptr, 1, dtype(), nullptr), 0);
-  EXPECT_NE(a.mark(memory, nullptr, nullptr, 1, dtype(), nullptr), 0);
-  EXPECT_EQ(a.forward(nullptr, nullptr, nullptr, 0, dtype(), nullptr), 0);
+  EXPECT_NE(a.forward(nullptr, memory, memory, memory, 1), 0);
+  EXPECT_NE(a.forward(&call, memory, memory, memory, -1), 0);
+  EXPECT_NE(a.forward(&call, nullptr, memory, memory, 1), 0);
+  EXPECT_NE(a.forward(&unknown, memory, memory, memory, 1), 0);
+  EXPECT_NE(a.backward(&call, memory, nullptr, memory, memory, 1), 0);
+  EXPECT_NE(a.reconstruct(&call, memory, memory, nullptr, 1), 0);
+  EXPECT_NE(a.mark(&call, memory, nullptr, nullptr, 1), 0);
+  EXPECT_EQ(a.forward(&call, nullptr, nullptr, nullptr, 0), 0);
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(KernelTest);

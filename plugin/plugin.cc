@@ -148,3 +148,28 @@ INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
 INVACT_EXPORT void invact_totals_for_test(int64_t out[8]) {
   invact::Recorder::Get().TotalsForTest(out);
 }
+
+// Tells of a calibration that was not made. `errors`: stated, floor, measured,
+// the largest and the root mean square of each. `failed`: what failed, or ""
+// where the kernel is served.
+INVACT_EXPORT void invact_note_kernel_for_test(
+    const char* op, const char* dtype, const char* device, const char* library,
+    int side_bits, const double errors[6], const char* failed) {
+  invact::KernelFinding finding;
+  finding.op = op;
+  finding.dtype = dtype;
+  finding.device = device;
+  finding.library = library;
+  finding.side_bits = side_bits;
+  finding.stated_max = errors[0];
+  finding.stated_rms = errors[1];
+  finding.floor_max = errors[2];
+  finding.floor_rms = errors[3];
+  finding.error_max = errors[4];
+  finding.error_rms = errors[5];
+  finding.detail = failed;
+  if (!finding.detail.empty()) {
+    finding.reason = invact::Reason::kCalibrationFailed;
+  }
+  invact::Recorder::Get().NoteKernel(finding);
+}

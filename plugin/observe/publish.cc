@@ -1,4 +1,5 @@
 // How the recorder fills the tables that the relay and the tests read.
+#include <algorithm>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "plugin/observe/device_state.h"
 #include "plugin/observe/events.h"
 #include "plugin/observe/recorder.h"
+#include "plugin/ring/writer.h"
 
 namespace invact {
 
@@ -123,6 +125,58 @@ void Recorder::PublishNotes() noexcept {
                                   std::memory_order_relaxed);
     control.warning_count.store(++count, std::memory_order_release);
   }
+}
+
+void Recorder::NoteKernel(const KernelFinding& finding) noexcept {
+  if (!Active()) return;
+  bool full = false;
+  {
+    std::lock_guard lock(mutex_);
+    const auto same = std::find_if(
+        findings_.begin(), findings_.end(), [&](const KernelFinding& other) {
+          return other.op == finding.op && other.dtype == finding.dtype &&
+                 other.device == finding.device;
+        });
+    const auto number = static_cast<uint32_t>(same - findings_.begin());
+    full = number == kMaxKernels;
+    if (!full) {
+      if (same == findings_.end()) {
+        findings_.push_back(finding);
+      } else {
+        *same = finding;
+      }
+      if (shared_ != nullptr) PublishKernelLocked(number);
+    }
+  }
+  if (full) {
+    SayTrouble("kernels", "more than " + std::to_string(kMaxKernels) +
+                              " kernels were calibrated; invact kernels shows "
+                              "the first ones");
+  }
+}
+
+void Recorder::PublishKernelLocked(uint32_t number) {
+  const KernelFinding& finding = findings_[number];
+  KernelEntry entry = {};
+  entry.op = sites_.Text(finding.op);
+  entry.dtype = sites_.Text(finding.dtype);
+  entry.device = sites_.Text(finding.device);
+  entry.library = sites_.Text(finding.library);
+  entry.detail = sites_.Text(finding.detail);
+  entry.side_bits = static_cast<uint32_t>(finding.side_bits);
+  entry.reason = static_cast<uint8_t>(finding.reason);
+  entry.stated_max = finding.stated_max;
+  entry.stated_rms = finding.stated_rms;
+  entry.floor_max = finding.floor_max;
+  entry.floor_rms = finding.floor_rms;
+  entry.error_max = finding.error_max;
+  entry.error_rms = finding.error_rms;
+  PutKernel(shared_, number, entry);
+}
+
+// Those that were calibrated before there was a run.
+void Recorder::PublishKernelsLocked() {
+  for (uint32_t i = 0; i < findings_.size(); ++i) PublishKernelLocked(i);
 }
 
 void Recorder::ForgetTouchedLocked() {

@@ -75,6 +75,7 @@ bool Recorder::Start() noexcept {
   shared_ = shared;
   ledger_ = std::make_unique<Ledger>(shared->live.row);
   sites_.Attach(shared);
+  PublishKernelsLocked();
   log_ = OpenLedgerLog(config_);
   g_guest_mode.store(GuestMode::kRunning);
   return true;

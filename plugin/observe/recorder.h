@@ -21,6 +21,7 @@
 #include "plugin/ledger/ledger.h"
 #include "plugin/ledger/ledger_log.h"
 #include "plugin/observe/device_state.h"
+#include "plugin/observe/kernel_finding.h"
 #include "plugin/observe/peak_note.h"
 #include "plugin/observe/sites.h"
 #include "plugin/observe/step_tracker.h"
@@ -94,6 +95,10 @@ class Recorder {
 
   void DeclineFromNowOn(uint32_t site, Reason reason) noexcept;
 
+  // What a calibration found out; replaces what was said of the same op, dtype
+  // and device before. Also before the first save: then it waits for the run.
+  void NoteKernel(const KernelFinding& finding) noexcept;
+
   // A saved tensor of this site is being read. Resolves the site's op on the
   // first call inside a backward.
   void Unpacked(uint32_t site) noexcept;
@@ -138,6 +143,8 @@ class Recorder {
   // The device's name and the trouble said so far, for the report. Not under
   // the lock: the driver is asked.
   void PublishNotes() noexcept;
+  void PublishKernelLocked(uint32_t number);
+  void PublishKernelsLocked();
   void JudgeSubstitutions();
   uint32_t TouchLocked(const SavedFacts& tensor, const SiteKey& key,
                        Action action, Reason reason);
@@ -161,6 +168,7 @@ class Recorder {
   int64_t outermost_begin_ns_ = 0;
   std::vector<uint32_t> touched_;
   std::vector<SubstitutionTicket*> substitutions_;
+  std::vector<KernelFinding> findings_;  // at most kMaxKernels
   // Of shared_->last: the table of step kept_step_, as it was at the instant or
   // when its forward failed.
   std::atomic<bool> device_published_{false};

@@ -4,7 +4,7 @@
 //
 //   offset 0        SharedRun
 //     .info         who the run is; written once before the relay starts
-//     .control      state, counters
+//     .control      state, counters, what calibrations found out
 //     .scopes       module paths, append-only (scope_count is the guard)
 //     .sites        call sites, append-only (site_count is the guard)
 //     .strings      text arena, append-only
@@ -35,12 +35,13 @@ namespace invact {
 
 inline constexpr char kLayoutMagic[8] = {'i', 'n', 'v', 'a',
                                          'c', 't', '-', 'r'};
-inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kLayoutVersion = 2;
 
 inline constexpr uint32_t kMaxScopes = 16384;
 inline constexpr uint32_t kMaxSites = 16384;
 inline constexpr uint32_t kStringBytes = 2u << 20;
 inline constexpr uint32_t kStepSlots = 2048;
+inline constexpr uint32_t kMaxKernels = 128;
 inline constexpr uint32_t kRings = 8;
 inline constexpr uint32_t kRingRecords = 8192;  // power of two
 inline constexpr uint32_t kNoSite = 0xffffffff;
@@ -85,6 +86,25 @@ struct RunInfo {
 enum class GuestState : uint32_t { kRunning = 0, kFinished = 1 };
 enum class Phase : uint32_t { kForward = 0, kBackward = 1, kDone = 2 };
 
+// What a calibration found out (observe/kernel_finding.h). Texts are string
+// offsets; an error below 0 is not known.
+struct alignas(8) KernelEntry {
+  uint32_t op, dtype, device, library, detail;
+  uint32_t side_bits;
+  uint8_t reason;  // Reason, kNone: served
+  uint8_t pad[7];
+  double stated_max, stated_rms;
+  double floor_max, floor_rms;
+  double error_max, error_rms;
+};
+static_assert(sizeof(KernelEntry) == 80);
+
+// `version` is odd while the writer is inside; 0: nothing was written yet.
+struct KernelSlot {
+  std::atomic<uint64_t> version;
+  KernelEntry entry;
+};
+
 struct Control {
   std::atomic<uint32_t> state;     // GuestState
   std::atomic<int32_t> exit_code;  // valid once kFinished
@@ -105,6 +125,8 @@ struct Control {
   std::atomic<uint32_t> device_name;       // string offset, 0: cpu
   std::atomic<uint32_t> warning_count;
   std::atomic<uint32_t> warnings[32];  // string offsets
+  std::atomic<uint32_t> kernel_count;
+  KernelSlot kernels[kMaxKernels];  // in place when calibrated anew
 };
 
 // Text is stored as uint16 length + bytes, at `offset` in the arena. Offset 0

@@ -2,9 +2,9 @@
 // after a thread's first record, counts what it has to drop.
 //
 // Threads: PushRecord from any; each thread claims one ring for itself and
-// gives it back when it ends. PushStepTotals and PublishTable from one thread
-// at a time (the Recorder's lock). In a forked child nothing here may be
-// called; a claim that the child inherited is not given back by it.
+// gives it back when it ends. PushStepTotals, PublishTable and PutKernel from
+// one thread at a time (the Recorder's lock). In a forked child nothing here
+// may be called; a claim that the child inherited is not given back by it.
 //
 // Order: a record is written before `written` is stored with release; the
 // reader loads `written` with acquire, and gives the slot back by storing
@@ -140,6 +140,21 @@ inline void PublishTable(SiteTable (&tables)[2], std::atomic<uint32_t>* slot,
   ring_internal::StoreWords(table.row, rows, count * sizeof(SiteRow));
   table.version.store(version + 2, std::memory_order_release);
   slot->store(next, std::memory_order_release);
+}
+
+// Enters the finding as number `slot`, at most one beyond those there are.
+inline void PutKernel(SharedRun* shared, uint32_t slot,
+                      const KernelEntry& entry) noexcept {
+  Control& control = shared->control;
+  if (slot >= kMaxKernels) return;
+  KernelSlot& to = control.kernels[slot];
+  const uint64_t version = to.version.load(std::memory_order_relaxed) & ~1ul;
+  to.version.store(version + 1, std::memory_order_relaxed);
+  ring_internal::StoreWords(&to.entry, &entry, sizeof(entry));
+  to.version.store(version + 2, std::memory_order_release);
+  if (control.kernel_count.load(std::memory_order_relaxed) == slot) {
+    control.kernel_count.store(slot + 1, std::memory_order_release);
+  }
 }
 
 }  // namespace invact

@@ -10,6 +10,7 @@
 #define INVACT_KERNELS_DECODE_H_
 
 #include "kernels/decoder_tables.h"
+#include "kernels/kernel_api.h"
 
 #ifdef __CUDACC__
 #define INVACT_LANE __device__ __forceinline__
@@ -18,6 +19,15 @@
 #endif
 
 namespace invact::kernels {
+
+constexpr int MantissaBits(int dtype) {
+  return dtype == INVACT_F32 ? 23 : dtype == INVACT_BF16 ? 7 : 10;
+}
+
+// Half the distance of neighbouring y at ymin, which lies in [-1/2, -1/8).
+constexpr float HalfCell(float ymin, int dtype) {
+  return (ymin < -0.25f ? 0.125f : 0.0625f) / (1 << MantissaBits(dtype));
+}
 
 // Which polynomial, where on it, and whether its value is yet to be multiplied
 // by y.

@@ -1,4 +1,5 @@
-"""The three activations to 40 digits: value, derivative, inverse."""
+"""The activations that are decoded by tables, to 40 digits: value, derivative,
+inverse."""
 import mpmath as mp
 
 mp.mp.dps = 40
@@ -55,7 +56,25 @@ class Silu:
         return (1 + x / (1 + mp.exp(x))) / (1 + mp.exp(-x))
 
 
-ALL = (Gelu, GeluTanh, Silu)
+class Mish:
+    """x tanh(ln(1 + exp(x)))"""
+    name, cxx, variant = "mish", "Mish", ""
+    flat_from = 12
+
+    @staticmethod
+    def value(x):
+        return x * mp.tanh(mp.log1p(mp.exp(x)))
+
+    @staticmethod
+    def slope(x):
+        gate = mp.tanh(mp.log1p(mp.exp(x)))
+        # 1 - gate^2 is 4 (1 + e)^2 / (1 + (1 + e)^2)^2: no cancellation.
+        square = (1 + mp.exp(x)) ** 2
+        rest = 4 * square / (1 + square) ** 2
+        return gate + x * rest / (1 + mp.exp(-x))
+
+
+ALL = (Gelu, GeluTanh, Silu, Mish)
 
 
 def minimum(f):

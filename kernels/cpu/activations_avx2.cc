@@ -4,12 +4,6 @@
 
 namespace invact::kernels {
 
-ActivationSet Avx2Set() {
-  static constexpr invact_activation kSet[kActivations] = {
-      Functions<Avx2, Gelu>::Activation(),
-      Functions<Avx2, GeluTanh>::Activation(),
-      Functions<Avx2, Silu>::Activation()};
-  return kSet;
-}
+ActivationSet Avx2Set() { return SetOf<Avx2>(AllFunctions{}); }
 
 }  // namespace invact::kernels

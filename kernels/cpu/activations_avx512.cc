@@ -4,12 +4,6 @@
 
 namespace invact::kernels {
 
-ActivationSet Avx512Set() {
-  static constexpr invact_activation kSet[kActivations] = {
-      Functions<Avx512, Gelu>::Activation(),
-      Functions<Avx512, GeluTanh>::Activation(),
-      Functions<Avx512, Silu>::Activation()};
-  return kSet;
-}
+ActivationSet Avx512Set() { return SetOf<Avx512>(AllFunctions{}); }
 
 }  // namespace invact::kernels

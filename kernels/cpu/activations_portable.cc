@@ -4,12 +4,6 @@
 
 namespace invact::kernels {
 
-ActivationSet PortableSet() {
-  static constexpr invact_activation kSet[kActivations] = {
-      Functions<Portable, Gelu>::Activation(),
-      Functions<Portable, GeluTanh>::Activation(),
-      Functions<Portable, Silu>::Activation()};
-  return kSet;
-}
+ActivationSet PortableSet() { return SetOf<Portable>(AllFunctions{}); }
 
 }  // namespace invact::kernels

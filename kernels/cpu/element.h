@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/kernel_api.h"
+
 namespace invact::kernels {
 
 struct Bf16 {
@@ -12,6 +14,13 @@ struct Bf16 {
 struct F16 {
   uint16_t bits;
 };
+
+template <class T>
+inline constexpr int kDtypeOf = INVACT_F32;
+template <>
+inline constexpr int kDtypeOf<Bf16> = INVACT_BF16;
+template <>
+inline constexpr int kDtypeOf<F16> = INVACT_F16;
 
 }  // namespace invact::kernels
 

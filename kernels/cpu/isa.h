@@ -7,8 +7,11 @@
 
 namespace invact::kernels {
 
-inline constexpr int kActivations = 3;
-using ActivationSet = const invact_activation (&)[kActivations];
+// All functions of functions.h, in their order.
+struct ActivationSet {
+  const invact_activation* activations;
+  int count;
+};
 
 ActivationSet PortableSet();
 ActivationSet Avx2Set();    // x86-64 builds only
@@ -17,7 +20,7 @@ ActivationSet Avx512Set();  // x86-64 builds only
 struct Isa {
   const char* name;
   bool supported;  // by this processor
-  const invact_activation* activations;
+  ActivationSet set;
 };
 
 // Best first; the portable one, always supported, is last.

@@ -7,20 +7,12 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/bounds.h"
 #include "kernels/cpu/element.h"
-#include "kernels/cpu/forward.h"
-#include "kernels/decode.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/functions.h"
 #include "kernels/kernel_api.h"
 
 namespace invact::kernels {
-
-template <class F>
-inline constexpr Bounds kBounds = kGeluBounds;
-template <>
-inline constexpr Bounds kBounds<GeluTanh> = kGeluTanhBounds;
-template <>
-inline constexpr Bounds kBounds<Silu> = kSiluBounds;
 
 template <class S, class T>
 struct Block {
@@ -48,49 +40,52 @@ struct SideBlock {
   }
 };
 
+// Pointers into `side` are null, and never followed, where F has no bits.
 template <class S, class F, class T>
 struct Kernel {
   using Float = typename S::Float;
   using Mask = typename S::Mask;
-  static constexpr const DecoderTables& kTables = F::kTables;
-  static constexpr const DecoderLines& kLines = kTables.lines;
+  static constexpr int kDtype = kDtypeOf<T>;
 
-  static void MarkBlock(const T* x, uint8_t* side) {
-    S::StoreBits(S::Less(S::Load(x), S::Set(kLines.x0)), side);
+  static const uint8_t* At(const uint8_t* side, int64_t element) {
+    return F::kSideBits ? side + element / 8 : nullptr;
+  }
+  static uint8_t* At(uint8_t* side, int64_t element) {
+    return F::kSideBits ? side + element / 8 : nullptr;
   }
 
-  static void ForwardBlock(const T* x, T* y, uint8_t* side) {
-    const Float value = S::Load(x);
-    S::StoreBits(S::Less(value, S::Set(kLines.x0)), side);
-    S::Store(F::template Forward<S>(value), y);
-  }
-
-  static Float SlopeOf(Float y, Mask bits) {
-    if constexpr (sizeof(T) == 4) {
-      return Slope<S, 8, false>(y, bits, kLines, 0, kTables.slope);
+  static Mask BitsOf(const uint8_t* side) {
+    if constexpr (F::kSideBits) {
+      return S::LoadBits(side);
     } else {
-      return Slope<S, 6, true>(y, bits, kLines, kHalfCell, kTables.short_slope);
+      return S::Less(S::Set(0), S::Set(0));
     }
   }
 
-  static void BackwardBlock(const T* y, const uint8_t* side, const T* dy,
-                            T* dx) {
-    const Float slope = SlopeOf(S::Load(y), S::LoadBits(side));
-    S::Store(S::Mul(slope, S::Load(dy)), dx);
+  static void MarkBlock(const T* x, uint8_t* side) {
+    S::StoreBits(S::Less(S::Load(x), S::Set(F::kMinimum)), side);
   }
 
-  // The polynomial's x, then one Newton step where f is steep enough to help.
-  static void ReconstructBlock(const T* y, const uint8_t* side, T* x) {
-    const Float value = S::Load(y);
-    const Mask bits = S::LoadBits(side);
-    const Float first = Argument<S>(value, bits, kLines, kTables.x);
-    const Float slope =
-        Slope<S, 8, false>(value, bits, kLines, 0, kTables.slope);
-    const Float step =
-        S::Div(S::Sub(F::template Forward<S>(first), value), slope);
-    const Mask steep = S::And(S::Less(S::Set(0.08f), S::Abs(slope)),
-                              S::Less(value, S::Set(kLines.flat_from)));
-    S::Store(S::Select(steep, S::Sub(first, step), first), x);
+  static void ForwardBlock(const T* x, T* y, uint8_t* side,
+                           const Scalars& scalars) {
+    const Float value = S::Load(x);
+    if constexpr (F::kSideBits) {
+      S::StoreBits(S::Less(value, S::Set(F::kMinimum)), side);
+    }
+    S::Store(F::template Forward<S>(value, scalars), y);
+  }
+
+  static void BackwardBlock(const T* y, const uint8_t* side, const T* dy, T* dx,
+                            const Scalars& scalars) {
+    S::Store(F::template Gradient<S, kDtype>(S::Load(y), BitsOf(side),
+                                             S::Load(dy), scalars),
+             dx);
+  }
+
+  static void ReconstructBlock(const T* y, const uint8_t* side, T* x,
+                               const Scalars& scalars) {
+    S::Store(F::template Argument<S, kDtype>(S::Load(y), BitsOf(side), scalars),
+             x);
   }
 
   static int Mark(const T* x, uint8_t* side, int64_t n) {
@@ -104,142 +99,162 @@ struct Kernel {
     return 0;
   }
 
-  static int Forward(const T* x, T* y, uint8_t* side, int64_t n) {
+  static int Forward(const T* x, T* y, uint8_t* side, int64_t n,
+                     const Scalars& scalars) {
     int64_t i = 0;
     for (; i + S::kLanes <= n; i += S::kLanes) {
-      ForwardBlock(x + i, y + i, side + i / 8);
+      ForwardBlock(x + i, y + i, At(side, i), scalars);
     }
     if (i == n) return 0;
     Block<S, T> last(x + i, n - i);
     SideBlock<S> bits;
-    ForwardBlock(last.elements, last.elements, bits.bytes);
+    ForwardBlock(last.elements, last.elements, bits.bytes, scalars);
     last.CopyTo(y + i, n - i);
-    bits.CopyTo(side + i / 8, n - i);
+    if constexpr (F::kSideBits) bits.CopyTo(side + i / 8, n - i);
     return 0;
   }
 
   static int Backward(const T* y, const uint8_t* side, const T* dy, T* dx,
-                      int64_t n) {
+                      int64_t n, const Scalars& scalars) {
     int64_t i = 0;
     for (; i + S::kLanes <= n; i += S::kLanes) {
-      BackwardBlock(y + i, side + i / 8, dy + i, dx + i);
+      BackwardBlock(y + i, At(side, i), dy + i, dx + i, scalars);
     }
     if (i == n) return 0;
     const Block<S, T> last(y + i, n - i);
-    const SideBlock<S> bits(side + i / 8, n - i);
+    const SideBlock<S> bits = LastBits(side, i, n);
     Block<S, T> gradient(dy + i, n - i);
     BackwardBlock(last.elements, bits.bytes, gradient.elements,
-                  gradient.elements);
+                  gradient.elements, scalars);
     gradient.CopyTo(dx + i, n - i);
     return 0;
   }
 
-  static int Reconstruct(const T* y, const uint8_t* side, T* x, int64_t n) {
+  static int Reconstruct(const T* y, const uint8_t* side, T* x, int64_t n,
+                         const Scalars& scalars) {
     int64_t i = 0;
     for (; i + S::kLanes <= n; i += S::kLanes) {
-      ReconstructBlock(y + i, side + i / 8, x + i);
+      ReconstructBlock(y + i, At(side, i), x + i, scalars);
     }
     if (i == n) return 0;
     Block<S, T> last(y + i, n - i);
-    const SideBlock<S> bits(side + i / 8, n - i);
-    ReconstructBlock(last.elements, bits.bytes, last.elements);
+    const SideBlock<S> bits = LastBits(side, i, n);
+    ReconstructBlock(last.elements, bits.bytes, last.elements, scalars);
     last.CopyTo(x + i, n - i);
     return 0;
   }
 
  private:
-  // The step of T at ymin is 2^(exponent - mantissa bits).
-  static constexpr float kHalfCell =
-      (kLines.ymin_high < -0.25f ? 0.125f : 0.0625f) / (sizeof(T) == 4 ? 1 << 23
-                                                        : __is_same(T, Bf16)
-                                                            ? 1 << 7
-                                                            : 1 << 10);
+  static SideBlock<S> LastBits(const uint8_t* side, int64_t first, int64_t n) {
+    return F::kSideBits ? SideBlock<S>(side + first / 8, n - first)
+                        : SideBlock<S>();
+  }
 };
 
-// The C functions: dtype to type, nothing else.
+// The C functions: arguments checked, dtype to type, nothing else.
 template <class S, class F>
 struct Functions {
   template <class Body>
-  static int With(int dtype, Body body) {
-    switch (dtype) {
+  static int With(const invact_call& call, Body body) {
+    Scalars scalars = {};
+    for (int i = 0; i < F::kScalars; ++i) {
+      scalars.values[i] = static_cast<float>(call.parameters[i]);
+    }
+    switch (call.dtype) {
       case INVACT_F32:
-        return body(float{});
+        return body(float{}, scalars);
       case INVACT_BF16:
-        return body(Bf16{});
+        return body(Bf16{}, scalars);
       case INVACT_F16:
-        return body(F16{});
+        return body(F16{}, scalars);
       default:
         return INVACT_BAD_ARGUMENT;
     }
   }
 
+  template <class... Pointers>
+  static bool Good(const invact_call* call, const void* side, int64_t n,
+                   Pointers... pointers) {
+    if (call == nullptr || n < 0) return false;
+    if (F::kScalars > 0 && call->parameters == nullptr) return false;
+    return n == 0 || (((pointers != nullptr) && ...) &&
+                      (F::kSideBits == 0 || side != nullptr));
+  }
+
   static int Forward(const invact_call* call, const void* x, void* y,
                      void* side, int64_t n) {
-    if (!call || n < 0 || (n > 0 && (!x || !y || !side)))
-      return INVACT_BAD_ARGUMENT;
-    return With(call->dtype, [=](auto type) {
+    if (!Good(call, side, n, x, y)) return INVACT_BAD_ARGUMENT;
+    return With(*call, [=](auto type, const Scalars& scalars) {
       using T = decltype(type);
       return Kernel<S, F, T>::Forward(static_cast<const T*>(x),
                                       static_cast<T*>(y),
-                                      static_cast<uint8_t*>(side), n);
+                                      static_cast<uint8_t*>(side), n, scalars);
     });
   }
 
   static int Backward(const invact_call* call, const void* y, const void* side,
                       const void* dy, void* dx, int64_t n) {
-    if (!call || n < 0 || (n > 0 && (!y || !side || !dy || !dx))) {
-      return INVACT_BAD_ARGUMENT;
-    }
-    return With(call->dtype, [=](auto type) {
+    if (!Good(call, side, n, y, dy, dx)) return INVACT_BAD_ARGUMENT;
+    return With(*call, [=](auto type, const Scalars& scalars) {
       using T = decltype(type);
       return Kernel<S, F, T>::Backward(
           static_cast<const T*>(y), static_cast<const uint8_t*>(side),
-          static_cast<const T*>(dy), static_cast<T*>(dx), n);
+          static_cast<const T*>(dy), static_cast<T*>(dx), n, scalars);
     });
   }
 
   static int Reconstruct(const invact_call* call, const void* y,
                          const void* side, void* x, int64_t n) {
-    if (!call || n < 0 || (n > 0 && (!y || !side || !x)))
-      return INVACT_BAD_ARGUMENT;
-    return With(call->dtype, [=](auto type) {
+    if (!Good(call, side, n, y, x)) return INVACT_BAD_ARGUMENT;
+    return With(*call, [=](auto type, const Scalars& scalars) {
       using T = decltype(type);
       return Kernel<S, F, T>::Reconstruct(static_cast<const T*>(y),
                                           static_cast<const uint8_t*>(side),
-                                          static_cast<T*>(x), n);
+                                          static_cast<T*>(x), n, scalars);
     });
   }
 
   static int Mark(const invact_call* call, const void* x, const void*,
                   void* side, int64_t n) {
-    if (!call || n < 0 || (n > 0 && (!x || !side))) return INVACT_BAD_ARGUMENT;
-    return With(call->dtype, [=](auto type) {
+    if (!Good(call, side, n, x)) return INVACT_BAD_ARGUMENT;
+    return With(*call, [=](auto type, const Scalars&) {
       using T = decltype(type);
       return Kernel<S, F, T>::Mark(static_cast<const T*>(x),
                                    static_cast<uint8_t*>(side), n);
     });
   }
 
+  static int Accepts(const double* scalars) { return F::Accepts(scalars); }
+
   static constexpr invact_activation Activation() {
-    const Bounds& bounds = kBounds<F>;
+    const Bounds& bounds = F::kBounds;
     invact_activation made = {};
     made.size = sizeof(invact_activation);
     made.device = INVACT_CPU;
     made.op = bounds.op;
     made.variant = bounds.variant;
     made.dtypes = 1u << INVACT_F32 | 1u << INVACT_BF16 | 1u << INVACT_F16;
-    made.side_bits = 1;
+    made.side_bits = F::kSideBits;
+    made.parameters = F::kScalars;
     for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
       made.error_max[dtype] = bounds.error_max[dtype];
       made.error_rms[dtype] = bounds.error_rms[dtype];
     }
+    if constexpr (F::kScalars > 0) made.accepts = Accepts;
     made.forward = Forward;
     made.backward = Backward;
     made.reconstruct = Reconstruct;
-    made.mark = Mark;
+    if constexpr (F::kSideBits > 0) made.mark = Mark;
     return made;
   }
 };
+
+template <class S, class... F>
+ActivationSet SetOf(FunctionList<F...>) {
+  static constexpr invact_activation kSet[] = {
+      Functions<S, F>::Activation()...};
+  return {kSet, sizeof...(F)};
+}
 
 }  // namespace invact::kernels
 

@@ -25,8 +25,8 @@ IsaList KnownIsas() {
 }  // namespace invact::kernels
 
 extern "C" int invact_register_cpu_kernels(const invact_registry* registry) {
+  using invact::kernels::ActivationSet;
   using invact::kernels::IsaList;
-  using invact::kernels::kActivations;
   if (!registry || registry->size < sizeof(invact_registry) ||
       registry->abi != INVACT_KERNEL_ABI || !registry->add) {
     return INVACT_BAD_ARGUMENT;
@@ -34,8 +34,9 @@ extern "C" int invact_register_cpu_kernels(const invact_registry* registry) {
   const IsaList known = invact::kernels::KnownIsas();
   int best = 0;
   while (!known.isas[best].supported) ++best;
-  for (int i = 0; i < kActivations; ++i) {
-    registry->add(registry->ctx, &known.isas[best].activations[i]);
+  const ActivationSet& set = known.isas[best].set;
+  for (int i = 0; i < set.count; ++i) {
+    registry->add(registry->ctx, &set.activations[i]);
   }
   return 0;
 }

@@ -11,17 +11,24 @@ extern "C" {
 enum invact_reference_function {
   INVACT_REFERENCE_GELU = 0,
   INVACT_REFERENCE_GELU_TANH = 1,
-  INVACT_REFERENCE_SILU = 2
+  INVACT_REFERENCE_SILU = 2,
+  INVACT_REFERENCE_MISH = 3,
+  INVACT_REFERENCE_HARDSWISH = 4,
+  INVACT_REFERENCE_SOFTPLUS = 5,      /* beta 1, threshold 20 */
+  INVACT_REFERENCE_SOFTPLUS_3_30 = 6, /* beta 3, threshold 30 */
+  INVACT_REFERENCE_LOGSIGMOID = 7,
+  INVACT_REFERENCE_HARDSIGMOID = 8
 };
 
 /* f(x) and f'(x), within a few float64 last places; limits at infinity; NaN for
-   NaN. */
+   NaN. At a kink f' is what PyTorch's backward takes. */
 double invact_reference_value(int function, double x);
 double invact_reference_slope(int function, double x);
-/* Where f is lowest. */
+/* Where f is lowest; NaN where f only rises. */
 double invact_reference_minimum(int function);
-/* The x left (or right) of the minimum with f(x) == y, by bisection; the
-   minimum itself for y <= f(minimum), -inf for y == 0 on the left. */
+/* The x left (or right) of the minimum, or the only x, with f(x) == y, by
+   bisection; the minimum itself for y <= f(minimum), -inf for y == 0 on the
+   left. */
 double invact_reference_inverse(int function, double y, int left);
 
 #ifdef __cplusplus

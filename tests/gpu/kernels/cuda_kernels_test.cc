@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "tests/unit/kernels/harness.h"
 #include "tests/unit/kernels/number.h"
@@ -78,10 +79,9 @@ std::vector<Subject> MakeSubjects() {
   std::vector<Subject> subjects;
   const auto memory = std::make_shared<DeviceMemory>();
   for (const invact_activation* activation : Registered()) {
-    const std::string op = std::string(activation->op).substr(6);
-    const std::string variant = activation->variant;
-    subjects.push_back({"cuda_" + op + (variant == "tanh" ? "_tanh" : ""),
-                        activation, memory, ReferenceOf(*activation)});
+    for (Subject& subject : SubjectsOf("cuda", *activation, memory)) {
+      subjects.push_back(std::move(subject));
+    }
   }
   return subjects;
 }

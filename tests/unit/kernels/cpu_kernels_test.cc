@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <set>
+#include <utility>
 
 #include "kernels/cpu/isa.h"
 #include "tests/unit/kernels/subject.h"
@@ -30,13 +32,11 @@ std::vector<Subject> MakeSubjects() {
   for (int i = 0; i < known.count; ++i) {
     const Isa& isa = known.isas[i];
     if (!isa.supported) continue;
-    for (int k = 0; k < kActivations; ++k) {
-      const invact_activation& activation = isa.activations[k];
-      const std::string op = std::string(activation.op).substr(6);
-      const std::string variant = activation.variant;
-      subjects.push_back({std::string(isa.name) + "_" + op +
-                              (variant == "tanh" ? "_tanh" : ""),
-                          &activation, memory, ReferenceOf(activation)});
+    for (int k = 0; k < isa.set.count; ++k) {
+      for (Subject& subject :
+           SubjectsOf(isa.name, isa.set.activations[k], memory)) {
+        subjects.push_back(std::move(subject));
+      }
     }
   }
   return subjects;
@@ -55,16 +55,22 @@ TEST(CpuRegistration, OffersEachActivationOnce) {
 
   ASSERT_EQ(invact_register_cpu_kernels(&registry), 0);
 
-  ASSERT_EQ(added.size(), 3u);
+  std::set<std::pair<std::string, std::string>> names;
   for (const invact_activation* activation : added) {
+    names.emplace(activation->op, activation->variant);
     EXPECT_EQ(activation->size, sizeof(invact_activation));
     EXPECT_EQ(activation->device, uint32_t{INVACT_CPU});
     EXPECT_EQ(activation->dtypes, 7u);
-    EXPECT_EQ(activation->side_bits, 1u);
+    EXPECT_EQ(activation->mark != nullptr, activation->side_bits == 1);
+    EXPECT_EQ(activation->accepts != nullptr, activation->parameters > 0);
   }
-  EXPECT_STREQ(added[0]->variant, "none");
-  EXPECT_STREQ(added[1]->variant, "tanh");
-  EXPECT_STREQ(added[2]->op, "aten::silu");
+  EXPECT_EQ(names.size(), added.size());
+  const std::set<std::pair<std::string, std::string>> expected = {
+      {"aten::gelu", "none"},    {"aten::gelu", "tanh"},
+      {"aten::silu", ""},        {"aten::mish", ""},
+      {"aten::hardswish", ""},   {"aten::softplus", ""},
+      {"aten::hardsigmoid", ""}, {"aten::log_sigmoid_forward", ""}};
+  EXPECT_EQ(names, expected);
 }
 
 TEST(CpuRegistration, RefusesAHostOfAnotherAbi) {

@@ -45,6 +45,7 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
 
   void* data() const { return base_ + before_; }
+  void* data_or_null(bool wanted) const { return wanted ? data() : nullptr; }
 
   Bytes Content() const {
     Bytes all(before_ + size_ + kGuard);
@@ -69,7 +70,12 @@ class Buffer {
 }  // namespace
 
 invact_call Harness::Call() const {
-  return {sizeof(invact_call), dtype_, nullptr, nullptr};
+  return {sizeof(invact_call), dtype_, nullptr,
+          subject_.scalars.empty() ? nullptr : subject_.scalars.data()};
+}
+
+Bytes Harness::SideBytes(size_t count, uint8_t fill) const {
+  return Bytes(subject_.activation->side_bits * INVACT_SIDE_BYTES(count), fill);
 }
 
 Forwarded Harness::Forward(const Bits& x) const {
@@ -79,9 +85,9 @@ Forwarded Harness::Forward(const Bits& x) const {
   const Bytes in = Pack(dtype_, x);
   Buffer xs(memory, in, shift);
   Buffer ys(memory, Bytes(in.size(), 0xff), shift);
-  Buffer side(memory, Bytes(INVACT_SIDE_BYTES(x.size()), 0xff), offset_);
+  Buffer side(memory, SideBytes(x.size(), 0xff), offset_);
   EXPECT_EQ(subject_.activation->forward(&call, xs.data(), ys.data(),
-                                         side.data(), x.size()),
+                                         side.data_or_null(Marks()), x.size()),
             0);
   EXPECT_EQ(xs.Content(), in) << "the input was written";
   return {Unpack(dtype_, ys.Content()), side.Content()};
@@ -91,9 +97,9 @@ Forwarded Harness::ForwardInPlace(const Bits& x) const {
   Memory& memory = *subject_.memory;
   const invact_call call = Call();
   Buffer values(memory, Pack(dtype_, x), 0);
-  Buffer side(memory, Bytes(INVACT_SIDE_BYTES(x.size())), 0);
+  Buffer side(memory, SideBytes(x.size(), 0), 0);
   EXPECT_EQ(subject_.activation->forward(&call, values.data(), values.data(),
-                                         side.data(), x.size()),
+                                         side.data_or_null(Marks()), x.size()),
             0);
   return {Unpack(dtype_, values.Content()), side.Content()};
 }
@@ -102,9 +108,9 @@ Bytes Harness::Mark(const Bits& x) const {
   Memory& memory = *subject_.memory;
   const invact_call call = Call();
   Buffer xs(memory, Pack(dtype_, x), offset_ * kFormats[dtype_].bytes);
-  Buffer side(memory, Bytes(INVACT_SIDE_BYTES(x.size()), 0xff), offset_);
-  EXPECT_EQ(subject_.activation->mark(&call, xs.data(), nullptr, side.data(),
-                                      x.size()),
+  Buffer side(memory, SideBytes(x.size(), 0xff), offset_);
+  EXPECT_EQ(subject_.activation->mark(&call, xs.data(), nullptr,
+                                      side.data_or_null(Marks()), x.size()),
             0);
   return side.Content();
 }
@@ -117,7 +123,8 @@ Bits Harness::Backward(const Bits& y, const Bytes& side, const Bits& dy) const {
   Buffer sides(memory, side, offset_);
   Buffer dys(memory, Pack(dtype_, dy), shift);
   Buffer dxs(memory, Bytes(y.size() * kFormats[dtype_].bytes, 0xff), shift);
-  EXPECT_EQ(subject_.activation->backward(&call, ys.data(), sides.data(),
+  EXPECT_EQ(subject_.activation->backward(&call, ys.data(),
+                                          sides.data_or_null(Marks()),
                                           dys.data(), dxs.data(), y.size()),
             0);
   EXPECT_EQ(sides.Content(), side) << "the bits were written";
@@ -131,10 +138,10 @@ Bits Harness::BackwardIntoDy(const Bits& y, const Bytes& side,
   Buffer ys(memory, Pack(dtype_, y), 0);
   Buffer sides(memory, side, 0);
   Buffer gradient(memory, Pack(dtype_, dy), 0);
-  EXPECT_EQ(
-      subject_.activation->backward(&call, ys.data(), sides.data(),
-                                    gradient.data(), gradient.data(), y.size()),
-      0);
+  EXPECT_EQ(subject_.activation->backward(
+                &call, ys.data(), sides.data_or_null(Marks()), gradient.data(),
+                gradient.data(), y.size()),
+            0);
   return Unpack(dtype_, gradient.Content());
 }
 
@@ -145,9 +152,10 @@ Bits Harness::Reconstruct(const Bits& y, const Bytes& side) const {
   Buffer ys(memory, Pack(dtype_, y), shift);
   Buffer sides(memory, side, offset_);
   Buffer xs(memory, Bytes(y.size() * kFormats[dtype_].bytes, 0xff), shift);
-  EXPECT_EQ(subject_.activation->reconstruct(&call, ys.data(), sides.data(),
-                                             xs.data(), y.size()),
-            0);
+  EXPECT_EQ(
+      subject_.activation->reconstruct(
+          &call, ys.data(), sides.data_or_null(Marks()), xs.data(), y.size()),
+      0);
   return Unpack(dtype_, xs.Content());
 }
 

@@ -1,5 +1,6 @@
 // Runs one function of a subject on numbers given as bits, in guarded buffers:
-// a write outside a buffer fails the test.
+// a write outside a buffer fails the test. Where the activation has no side
+// bits, `side` is empty and the kernel gets no pointer.
 #ifndef INVACT_TESTS_UNIT_KERNELS_HARNESS_H_
 #define INVACT_TESTS_UNIT_KERNELS_HARNESS_H_
 
@@ -32,7 +33,9 @@ class Harness {
   Bits Reconstruct(const Bits& y, const Bytes& side) const;
 
  private:
+  bool Marks() const { return subject_.activation->side_bits > 0; }
   invact_call Call() const;
+  Bytes SideBytes(size_t count, uint8_t fill) const;
 
   const Subject& subject_;
   int dtype_, offset_;

@@ -63,11 +63,16 @@ def load(path):
     return found
 
 
-def call_of(tensor):
+def call_of(tensor, scalars=()):
     stream = None
     if tensor.is_cuda:
         stream = torch.cuda.current_stream(tensor.device).cuda_stream
-    return Call(ctypes.sizeof(Call), DTYPES[tensor.dtype], stream, None)
+    # The array lives as long as the call that holds its address.
+    call = Call(ctypes.sizeof(Call), DTYPES[tensor.dtype], stream, None)
+    if scalars:
+        call.kept = (ctypes.c_double * len(scalars))(*scalars)
+        call.parameters = ctypes.addressof(call.kept)
+    return call
 
 
 def new_side(x):
@@ -75,9 +80,13 @@ def new_side(x):
                        device=x.device)
 
 
-def forward(activation, x, y, side):
-    assert activation.forward(call_of(x), x.data_ptr(), y.data_ptr(),
-                              side.data_ptr(), x.numel()) == 0
+def _address(side):
+    return None if side is None else side.data_ptr()
+
+
+def forward(activation, x, y, side, scalars=()):
+    assert activation.forward(call_of(x, scalars), x.data_ptr(), y.data_ptr(),
+                              _address(side), x.numel()) == 0
 
 
 def mark(activation, x, side):
@@ -85,6 +94,7 @@ def mark(activation, x, side):
                            x.numel()) == 0
 
 
-def backward(activation, y, side, dy, dx):
-    assert activation.backward(call_of(y), y.data_ptr(), side.data_ptr(),
-                               dy.data_ptr(), dx.data_ptr(), y.numel()) == 0
+def backward(activation, y, side, dy, dx, scalars=()):
+    assert activation.backward(call_of(y, scalars), y.data_ptr(),
+                               _address(side), dy.data_ptr(), dx.data_ptr(),
+                               y.numel()) == 0

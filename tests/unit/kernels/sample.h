@@ -2,6 +2,7 @@
 #ifndef INVACT_TESTS_UNIT_KERNELS_SAMPLE_H_
 #define INVACT_TESTS_UNIT_KERNELS_SAMPLE_H_
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -24,7 +25,8 @@ struct Sample {
 
 // All finite 16-bit patterns, weighted by the width that each stands for; for
 // float32 a grid over [-14, 30], and apart from it (weight 0) every 5th number
-// within 1e-3 of the minimum, where y changes least.
+// within 1e-3 of the minimum, where y changes least, and all next to the kinks
+// that some functions have at -3 and 3.
 inline Sample SampleOf(int dtype, int function) {
   Sample sample;
   if (dtype != INVACT_F32) {
@@ -42,7 +44,14 @@ inline Sample SampleOf(int dtype, int function) {
   for (int i = 0; i <= kSteps; ++i) {
     sample.Add(dtype, ToBits(dtype, -14 + 44.0 * i / kSteps), 1);
   }
+  for (double kink : {-3.0, 3.0}) {
+    const uint32_t middle = ToBits(dtype, kink);
+    for (uint32_t pattern = middle - 500; pattern < middle + 500; ++pattern) {
+      sample.Add(dtype, pattern, 0);
+    }
+  }
   const double x0 = invact_reference_minimum(function);
+  if (std::isnan(x0)) return sample;
   for (uint32_t pattern = ToBits(dtype, x0 + 1e-3),
                 last = ToBits(dtype, x0 - 1e-3);
        pattern < last; pattern += 5) {

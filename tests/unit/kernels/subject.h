@@ -28,13 +28,16 @@ struct Subject {
   const invact_activation* activation;
   std::shared_ptr<Memory> memory;
   int reference;  // enum invact_reference_function
+  std::vector<double> scalars = {};
 };
 
 // Defined by each test program. Empty: nothing to test on this machine.
 const std::vector<Subject>& Subjects();
 
-// From "aten::gelu", "tanh" to the reference's function.
-int ReferenceOf(const invact_activation& activation);
+// One for each case of the activation, named "prefix_gelu_tanh".
+std::vector<Subject> SubjectsOf(const std::string& prefix,
+                                const invact_activation& activation,
+                                const std::shared_ptr<Memory>& memory);
 
 }  // namespace invact::kernels
 

@@ -1,0 +1,81 @@
+// What the functions of functions.h have in common. A function F has
+//   kBounds, kSideBits, kScalars (how many the op has), kMinimum (where there
+//   are side bits: a bit is set left of it), and in lanes of S
+//   Forward(x, scalars)          f(x)
+//   Slope<kDtype>(y, bits, ...)  f' at the x with f(x) == y
+//   Gradient<kDtype>(...)        dy f'
+//   Argument<kDtype>(...)        that x
+// kDtype (enum invact_dtype) says how y was rounded. Everything is inlined into
+// templates of S: code for one instruction set never serves another.
+#ifndef INVACT_KERNELS_FUNCTION_SHAPES_H_
+#define INVACT_KERNELS_FUNCTION_SHAPES_H_
+
+#include "kernels/bounds.h"
+#include "kernels/decode.h"
+
+namespace invact::kernels {
+
+// The op's scalars in the order of its schema, 0 where it has fewer.
+struct Scalars {
+  float values[2];
+};
+
+template <class F, int kBits, int kCount = 0>
+struct Shape {
+  static constexpr int kSideBits = kBits;
+  static constexpr int kScalars = kCount;
+  // Whether Slope and Argument look polynomials up in F::kTables.
+  static constexpr bool kDecoded = false;
+
+  // Whether f can be told from y with these scalars.
+  INVACT_LANE static bool Accepts(const double*) { return true; }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Gradient(typename S::Float y,
+                                                typename S::Mask bits,
+                                                typename S::Float dy,
+                                                const Scalars& scalars) {
+    return S::Mul(F::template Slope<S, kDtype>(y, bits, scalars), dy);
+  }
+};
+
+// One minimum, decoded by the polynomials of kOf.
+template <class F, const DecoderTables& kOf>
+struct Decoded : Shape<F, 1> {
+  static constexpr bool kDecoded = true;
+  static constexpr const DecoderTables& kTables = kOf;
+  static constexpr float kMinimum = kOf.lines.x0;
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Slope(typename S::Float y,
+                                             typename S::Mask bits,
+                                             const Scalars&) {
+    if constexpr (kDtype == INVACT_F32) {
+      return kernels::Slope<S, 8, false>(y, bits, kOf.lines, 0, kOf.slope);
+    } else {
+      return kernels::Slope<S, 6, true>(y, bits, kOf.lines,
+                                        HalfCell(kOf.lines.ymin_high, kDtype),
+                                        kOf.short_slope);
+    }
+  }
+
+  // The polynomial's x, then one Newton step where f is steep enough to help.
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Argument(typename S::Float y,
+                                                typename S::Mask bits,
+                                                const Scalars& scalars) {
+    using Float = typename S::Float;
+    const Float first = kernels::Argument<S>(y, bits, kOf.lines, kOf.x);
+    const Float slope = Slope<S, INVACT_F32>(y, bits, scalars);
+    const Float step =
+        S::Div(S::Sub(F::template Forward<S>(first, scalars), y), slope);
+    const typename S::Mask steep =
+        S::And(S::Less(S::Set(0.08f), S::Abs(slope)),
+               S::Less(y, S::Set(kOf.lines.flat_from)));
+    return S::Select(steep, S::Sub(first, step), first);
+  }
+};
+
+}  // namespace invact::kernels
+
+#endif  // INVACT_KERNELS_FUNCTION_SHAPES_H_

@@ -1,0 +1,231 @@
+// The built-in activation functions, once for all processors: each with its
+// stated gradient errors, its forward and how f' and x are told from y. A
+// function that is added here is built for every instruction set.
+#ifndef INVACT_KERNELS_FUNCTIONS_H_
+#define INVACT_KERNELS_FUNCTIONS_H_
+
+#include "kernels/elementary.h"
+#include "kernels/function_shapes.h"
+
+namespace invact::kernels {
+
+struct Gelu : Decoded<Gelu, kGeluTables> {
+  static constexpr const Bounds& kBounds = kGeluBounds;
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars&) {
+    return S::Mul(S::Mul(x, S::Set(0.5f)),
+                  S::Add(S::Set(1), Erf<S>(S::Mul(x, S::Set(0.707106781f)))));
+  }
+};
+
+// (1 + tanh(z)) / 2 is 1 / (1 + exp(-2 z)): no cancellation far left.
+struct GeluTanh : Decoded<GeluTanh, kGeluTanhTables> {
+  static constexpr const Bounds& kBounds = kGeluTanhBounds;
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars&) {
+    const typename S::Float cube = S::Mul(S::Mul(x, x), x);
+    const typename S::Float inner =
+        S::Mul(S::Set(-1.59576912f), S::Fma(cube, S::Set(0.044715f), x));
+    return S::Div(x, S::Add(S::Set(1), Exp<S>(inner)));
+  }
+};
+
+struct Silu : Decoded<Silu, kSiluTables> {
+  static constexpr const Bounds& kBounds = kSiluBounds;
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars&) {
+    return S::Div(x, S::Add(S::Set(1), Exp<S>(S::Sub(S::Set(0), x))));
+  }
+};
+
+// tanh(ln(1 + e)) is (e^2 + 2 e) / (e^2 + 2 e + 2): no cancellation, and 1 to
+// float32's last place from x = 10 on.
+struct Mish : Decoded<Mish, kMishTables> {
+  static constexpr const Bounds& kBounds = kMishBounds;
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars&) {
+    using Float = typename S::Float;
+    const Float e = Exp<S>(S::Min(x, S::Set(20)));
+    const Float n = S::Mul(e, S::Add(e, S::Set(2)));
+    return S::Mul(x, S::Div(n, S::Add(n, S::Set(2))));
+  }
+};
+
+// A parabola between -3 and 3: y + 3/8 = (x + 3/2)^2 / 6.
+struct Hardswish : Shape<Hardswish, 1> {
+  static constexpr const Bounds& kBounds = kHardswishBounds;
+  static constexpr float kMinimum = -1.5f;
+  static constexpr float kDepth = 0.375f;  // minus f(kMinimum)
+
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars&) {
+    const typename S::Float gate =
+        S::Min(S::Max(S::Add(x, S::Set(3)), S::Set(0)), S::Set(6));
+    return S::Mul(x, S::Div(gate, S::Set(6)));
+  }
+
+  // sqrt(depth), negative left.
+  template <class S>
+  INVACT_LANE static typename S::Float Root(typename S::Float depth,
+                                            typename S::Mask left) {
+    const typename S::Float root = S::Sqrt(S::Max(depth, S::Set(0)));
+    return S::Select(left, S::Sub(S::Set(0), root), root);
+  }
+
+  // 0 up to x = -3 and 1 from x = 3 on, as PyTorch has it at the kinks. A NaN
+  // whose bit is set comes from x = -inf, where f' is 0.
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Slope(typename S::Float y,
+                                             typename S::Mask bits,
+                                             const Scalars&) {
+    using Float = typename S::Float;
+    const typename S::Mask left = IsLeft<S>(y, bits);
+    // A stored y stands for a cell, and the root for its mean: see decode.h.
+    const Float depth = S::Add(y, S::Set(kDepth));
+    const Float half = S::Set(HalfCell(-kDepth, kDtype));
+    const Float roots = S::Add(Root<S>(S::Sub(depth, half), left),
+                               Root<S>(S::Add(depth, half), left));
+    const Float parabola = S::Mul(roots, S::Set(0.40824829f));  // sqrt(1/6)
+    const Float slope =
+        S::Select(S::Less(y, S::Set(3)), parabola, S::MinOrNan(S::Set(1), y));
+    const typename S::Mask flat = S::And(left, S::Not(S::Less(y, S::Set(0))));
+    return S::Select(flat, S::Set(0), slope);
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Argument(typename S::Float y,
+                                                typename S::Mask bits,
+                                                const Scalars&) {
+    using Float = typename S::Float;
+    const Float root = Root<S>(S::Add(y, S::Set(kDepth)), IsLeft<S>(y, bits));
+    const Float x = S::Fma(root, S::Set(2.44948974f), S::Set(-1.5f));
+    return S::Select(S::Less(y, S::Set(3)), x, y);
+  }
+};
+
+// ln(1 + exp(beta x)) / beta, and x itself where beta x > threshold.
+struct Softplus : Shape<Softplus, 0, 2> {
+  static constexpr const Bounds& kBounds = kSoftplusBounds;
+
+  // Above the threshold PyTorch's slope is 1; just below it y may lie above,
+  // where 1 is off by exp(-threshold): 3e-7 at the least threshold taken.
+  INVACT_LANE static bool Accepts(const double* scalars) {
+    constexpr double kMost = 3e38;
+    return scalars[0] > 0 && scalars[0] <= kMost && scalars[1] >= 15 &&
+           scalars[1] <= kMost;
+  }
+
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars& scalars) {
+    using Float = typename S::Float;
+    const Float beta = S::Set(scalars.values[0]);
+    const Float z = S::Mul(x, beta);
+    return S::Select(S::Less(S::Set(scalars.values[1]), z), x,
+                     S::Div(LogOnePlusExp<S>(z), beta));
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Slope(typename S::Float y,
+                                             typename S::Mask,
+                                             const Scalars& scalars) {
+    const typename S::Float z = S::Mul(y, S::Set(scalars.values[0]));
+    return S::Select(S::Less(S::Set(scalars.values[1]), z), S::Set(1),
+                     OneMinusExp<S>(z));
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Argument(typename S::Float y,
+                                                typename S::Mask,
+                                                const Scalars& scalars) {
+    using Float = typename S::Float;
+    const Float beta = S::Set(scalars.values[0]);
+    const Float z = S::Mul(y, beta);
+    return S::Select(S::Less(S::Set(scalars.values[1]), z), y,
+                     S::Div(LogExpMinusOne<S>(z), beta));
+  }
+};
+
+// -ln(1 + exp(-x)).
+struct LogSigmoid : Shape<LogSigmoid, 0> {
+  static constexpr const Bounds& kBounds = kLogSigmoidBounds;
+
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars&) {
+    return S::Sub(S::Set(0), LogOnePlusExp<S>(S::Sub(S::Set(0), x)));
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Slope(typename S::Float y,
+                                             typename S::Mask, const Scalars&) {
+    return OneMinusExp<S>(S::Sub(S::Set(0), y));
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Argument(typename S::Float y,
+                                                typename S::Mask,
+                                                const Scalars&) {
+    return S::Sub(S::Set(0), LogExpMinusOne<S>(S::Sub(S::Set(0), y)));
+  }
+};
+
+// x / 6 + 1/2 between -3 and 3.
+struct Hardsigmoid : Shape<Hardsigmoid, 0> {
+  static constexpr const Bounds& kBounds = kHardsigmoidBounds;
+
+  template <class S>
+  INVACT_LANE static typename S::Mask Inside(typename S::Float y) {
+    return S::And(S::Less(S::Set(0), y), S::Less(y, S::Set(1)));
+  }
+
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars&) {
+    const typename S::Float gate =
+        S::Min(S::Max(S::Add(x, S::Set(3)), S::Set(0)), S::Set(6));
+    return S::Select(S::IsNan(x), x, S::Div(gate, S::Set(6)));
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Slope(typename S::Float y,
+                                             typename S::Mask, const Scalars&) {
+    return S::Select(Inside<S>(y), S::Set(1.0f / 6), S::Set(0));
+  }
+
+  // As PyTorch: 0 outside, whatever dy is.
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Gradient(typename S::Float y,
+                                                typename S::Mask,
+                                                typename S::Float dy,
+                                                const Scalars&) {
+    return S::Select(Inside<S>(y), S::Mul(dy, S::Set(1.0f / 6)), S::Set(0));
+  }
+
+  // Strictly inside where y is: PyTorch's slope at -3 and 3 is 0.
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Argument(typename S::Float y,
+                                                typename S::Mask,
+                                                const Scalars&) {
+    using Float = typename S::Float;
+    constexpr float kEnd = 3 - 2.0f / (1 << MantissaBits(kDtype));
+    const Float x = S::Fma(y, S::Set(6), S::Set(-3));
+    const Float held = S::Min(S::Max(x, S::Set(-kEnd)), S::Set(kEnd));
+    return S::Select(Inside<S>(y), held, x);
+  }
+};
+
+// In the order in which they are registered.
+template <class... F>
+struct FunctionList {};
+using AllFunctions = FunctionList<Gelu, GeluTanh, Silu, Mish, Hardswish,
+                                  Softplus, LogSigmoid, Hardsigmoid>;
+
+}  // namespace invact::kernels
+
+#endif  // INVACT_KERNELS_FUNCTIONS_H_

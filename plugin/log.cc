@@ -55,10 +55,11 @@ std::string Pair(int64_t part, int64_t whole) {
 std::string PolicyRemark(const Config& config) {
   switch (config.policy) {
     case Policy::kInvert:
-      return config.exact ? " (exact: GELU and SiLU are left alone; gradients "
-                            "bit-equal)"
-                          : " (GELU/SiLU gradients differ by rounding; "
-                            "INVACT_POLICY=observe changes nothing)";
+      return config.exact
+                 ? " (exact: GELU and SiLU are left alone; gradients "
+                   "bit-equal)"
+                 : " (gradients of inverted activations differ by rounding; "
+                   "INVACT_POLICY=observe changes nothing)";
     case Policy::kObserve:
       return " (nothing is changed)";
     default:

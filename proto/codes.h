@@ -53,6 +53,14 @@ namespace invact {
     "the job writes into the activation's output in place")                    \
   X("CALIBRATION_FAILED", kCalibrationFailed,                                  \
     "the kernel did not meet its stated error bound on this machine")          \
+  X("CALIBRATION_PENDING", kCalibrationPending,                                \
+    "the first calls came inside a graph capture or a backward, where no "     \
+    "kernel can be checked; a warm-up step before lets it be")                 \
+  X("NOT_INVERTIBLE", kNotInvertible,                                          \
+    "with these arguments the activation's output does not tell its slope")    \
+  X("IN_PLACE_OP", kInPlaceOp,                                                 \
+    "the activation overwrites its input, so PyTorch keeps a copy of it; "     \
+    "leave out inplace=True (or the trailing _) to gain here")                 \
   X("KERNEL_MISSING", kKernelMissing,                                          \
     "no kernel for this device; run: invact doctor")                           \
   X("USER_EXCLUDED", kUserExcluded, "named in INVACT_EXCLUDE")

@@ -132,6 +132,17 @@ std::string DeviceName() noexcept {
   return "cuda";
 }
 
+bool StreamCaptured(int device) noexcept {
+  try {
+    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+    return Capturing(guard.getStreamNativeHandle(guard.getStream(
+        c10::Device(c10::DeviceType::CUDA, static_cast<int8_t>(device)))));
+  } catch (const std::exception& error) {
+    SayTrouble("device-stream", error.what());
+    return true;
+  }
+}
+
 void MarkDevice(StepMark mark) noexcept {
   if (!AnyDevice()) return;
   Clock& clock = DeviceClock();

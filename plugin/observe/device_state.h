@@ -26,6 +26,10 @@ struct AllocatorBytes {
 void NoteDevice(int device) noexcept;
 bool AnyDevice() noexcept;
 
+// Whether the device's current stream records into a graph: work of ours would
+// become part of the job's graph. True also where it can't be found out.
+bool StreamCaptured(int device) noexcept;
+
 AllocatorBytes ReadAllocator() noexcept;
 int64_t ReadPeakAllocated() noexcept;  // peak_allocated alone
 

@@ -12,6 +12,7 @@
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/scope_stack.h"
 #include "plugin/pointer_map.h"
+#include "plugin/substitute/activation_ops.h"
 #include "plugin/substitute/custom_op_guard.h"
 
 namespace invact {
@@ -56,6 +57,7 @@ void PushScope(uint32_t scope, int64_t input_bytes) noexcept {
   ScopeStack& stack = t_scopes;
   if (stack.depth == 0) {
     GuardNewOps();
+    InstallNewOps();
     Recorder::Get().OutermostCall();
   }
   ++stack.depth;

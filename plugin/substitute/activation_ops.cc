@@ -1,27 +1,26 @@
 #include "plugin/substitute/activation_ops.h"
 
 #include <ATen/SavedTensorHooks.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/gelu_backward.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/silu.h>
-#include <ATen/ops/silu_backward.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <atomic>
+#include <mutex>
+#include <optional>
 
 #include "plugin/guard.h"
 #include "plugin/log.h"
 #include "plugin/observe/saved_variables.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/python/hook_payload.h"
+#include "plugin/substitute/calibration.h"
 #include "plugin/substitute/invert_node.h"
 #include "plugin/substitute/kernel_registry.h"
 #include "plugin/substitute/original_kernel.h"
@@ -29,35 +28,18 @@
 
 namespace invact {
 
+std::atomic<bool> g_ops_to_install{false};
+
 namespace {
 
 using c10::DispatchKey;
 using c10::DispatchKeySet;
+using torch::jit::Stack;
 
 std::atomic<bool> g_substituting{true};
 
-const InvertedOp kGelu = {
-    "GeluBackward0",
-    [](const at::Tensor& dy, const at::Tensor& x, const std::string& variant) {
-      return at::gelu_backward(dy, x, variant);
-    }};
-const InvertedOp kSilu = {
-    "SiluBackward0",
-    [](const at::Tensor& dy, const at::Tensor& x, const std::string&) {
-      if (!c10::GradMode::is_enabled()) return at::silu_backward(dy, x);
-      // silu_backward has no derivative: torch's formula for this case.
-      const at::Tensor s = x.sigmoid();
-      return dy * s * (1.0 + x * (1.0 - s));
-    }};
-
-at::Tensor PlainForward(const InvertedOp& op, const at::Tensor& x,
-                        c10::string_view variant) {
-  return &op == &kGelu ? at::gelu(x, variant) : at::silu(x);
-}
-
-// Why this call is left to PyTorch, or kNone with the activation to use.
-Reason Refusal(const at::Tensor& x, const char* op, c10::string_view variant,
-               const invact_activation** activation) {
+// Why the input is left to PyTorch whatever the op, or kNone.
+Reason RefusalOf(const at::Tensor& x) {
   if (!PlainTensor(x)) return Reason::kTensorSubclass;
   if (!PlainDispatch()) return Reason::kDispatchMode;
   if (!at::SavedTensorDefaultHooks::get_tls_state().stack.empty()) {
@@ -68,66 +50,34 @@ Reason Refusal(const at::Tensor& x, const char* op, c10::string_view variant,
       x._fw_grad(/*level=*/0).defined()) {
     return Reason::kDispatchMode;  // forward-mode differentiation
   }
-  *activation = FindActivation(
-      op, std::string_view(variant.data(), variant.size()), x.device().type());
-  if (*activation == nullptr) return Reason::kKernelMissing;
-  if (!Serves(**activation, x.scalar_type())) return Reason::kDtypeUnsupported;
   if (!x.is_non_overlapping_and_dense() || x.is_conj() || x.is_neg()) {
     // A chunk of a larger tensor, which the other chunks keep alive.
     const bool part =
         x.storage().nbytes() > static_cast<size_t>(x.numel()) * x.itemsize();
     return part ? Reason::kInputKeptElsewhere : Reason::kLayoutUnsupported;
   }
-  if (!Countable(x)) return Reason::kInputKeptElsewhere;
-  return Recorder::Get().SubstitutionAllowed(Recorder::Get().NextSite());
+  return Countable(x) ? Reason::kNone : Reason::kInputKeptElsewhere;
 }
 
-// y and the branch bits; an undefined y when the kernel failed.
-std::pair<at::Tensor, at::Tensor> Forward(const InvertedOp& op,
-                                          const invact_activation& activation,
-                                          const at::Tensor& x,
-                                          c10::string_view variant) {
-  const at::AutoDispatchBelowADInplaceOrView below;
-  const int dtype = KernelDtype(x.scalar_type());
-  const bool exact = (activation.forward_exact >> dtype & 1) != 0;
-  at::Tensor y = exact ? at::empty_like(x) : PlainForward(op, x, variant);
-  at::Tensor bits =
-      at::empty({INVACT_SIDE_BYTES(x.numel())}, x.options().dtype(at::kByte));
-  // PyTorch's y has to lie as x does for the bits to match.
-  if (y.strides() != x.strides()) return {};
-  const int error =
-      exact ? RunKernel(activation, KernelCall::kForward, x, x.const_data_ptr(),
-                        y.data_ptr(), bits.data_ptr(), nullptr)
-            : RunKernel(activation, KernelCall::kMark, x, x.const_data_ptr(),
-                        y.const_data_ptr(), bits.data_ptr(), nullptr);
-  if (error != 0) {
-    SayTrouble("forward-kernel", std::string(op.node_name) +
-                                     ": the forward kernel failed with error " +
-                                     std::to_string(error));
-    return {};
+// Why these kernels can't serve the call, or kNone.
+Reason RefusalOf(const Inversion& call, const at::Tensor& x) {
+  if (!call.arguments.known) return Reason::kNotInvertible;
+  if (call.op->backward != nullptr) {
+    if (!x.is_floating_point()) return Reason::kDtypeUnsupported;
+    return call.op->accepts(call.arguments, x.scalar_type())
+               ? Reason::kNone
+               : Reason::kNotInvertible;
   }
-  return {std::move(y), std::move(bits)};
-}
-
-// The substituted op, or an undefined tensor when PyTorch has to do it.
-at::Tensor Serve(const InvertedOp& op, const char* name, const at::Tensor& x,
-                 c10::string_view variant) {
-  const invact_activation* activation = nullptr;
-  Reason reason = Refusal(x, name, variant, &activation);
-  if (reason == Reason::kNone) {
-    auto [y, bits] = Forward(op, *activation, x, variant);
-    if (y.defined()) {
-      auto node = MakeNode<InvertNode>(&op, std::string(variant));
-      node->set_next_edges(torch::autograd::collect_next_edges(x));
-      node->Hold(
-          HeldOutput::Make(activation, y.tensor_data(), std::move(bits), x));
-      torch::autograd::set_history(y, node);
-      return y;
-    }
-    reason = Reason::kKernelMissing;
+  const invact_activation* kernels = call.kernels;
+  if (kernels == nullptr || kernels->parameters != call.arguments.count) {
+    return Reason::kKernelMissing;
   }
-  SetPendingDecline(reason);
-  return {};
+  if (!Serves(*kernels, x.scalar_type())) return Reason::kDtypeUnsupported;
+  if (kernels->accepts != nullptr &&
+      kernels->accepts(call.arguments.parameters.data()) == 0) {
+    return Reason::kNotInvertible;
+  }
+  return Reason::kNone;
 }
 
 // Whether the call is one that PyTorch would save a tensor for.
@@ -137,49 +87,177 @@ bool Wanted(const at::Tensor& x) {
          x.requires_grad() && x.numel() > 0;
 }
 
-struct OpAtKey {
-  OriginalKernel gelu, silu;
+// Stands before PyTorch's autograd kernel of one op on one device.
+class Substitution final : public c10::OperatorKernel {
+ public:
+  Substitution(const InvertedOp* op, OriginalKernel original)
+      : op_(op),
+        original_(std::move(original)),
+        arguments_(original_.op.schema().arguments().size()),
+        returns_(original_.op.schema().returns().size()) {}
+
+  void operator()(const c10::OperatorHandle&, DispatchKeySet keys,
+                  Stack* stack) {
+    const c10::IValue& first = *(stack->end() - arguments_);
+    if (first.isTensor() && Wanted(first.toTensor()) && Serve(keys, stack)) {
+      return;
+    }
+    original_.CallBoxed(keys, stack);
+    SetPendingDecline(Reason::kNone);
+  }
+
+ private:
+  // Puts the outputs in place of the arguments, or declines and leaves them.
+  bool Serve(DispatchKeySet keys, Stack* stack) {
+    const at::Tensor x = (stack->end() - arguments_)->toTensor();
+    Reason reason = RefusalOf(x);
+    std::optional<Inversion> call;
+    // A second output that PyTorch keeps, too (log_sigmoid's buffer on the
+    // CPU), is not told from y.
+    if (returns_ > 1 && x.is_cpu()) reason = Reason::kKernelMissing;
+    if (reason == Reason::kNone) {
+      call = Describe(x, *stack);
+      reason = RefusalOf(*call, x);
+    }
+    if (reason == Reason::kNone) {
+      reason = Recorder::Get().SubstitutionAllowed(Recorder::Get().NextSite());
+    }
+    if (reason == Reason::kNone && call->kernels != nullptr) {
+      reason = Calibrated(*call, x);
+    }
+    if (reason == Reason::kNone) {
+      Stack outputs;
+      at::Tensor bits;
+      if (Forward(*call, keys, x, &outputs, &bits)) {
+        const at::Tensor& y = outputs[0].toTensor();
+        auto node = MakeNode<InvertNode>(std::move(*call));
+        node->set_next_edges(torch::autograd::collect_next_edges(x));
+        node->Hold(HeldOutput::Make(y.tensor_data(), std::move(bits), x));
+        torch::autograd::set_history(y, node);
+        stack->erase(stack->end() - arguments_, stack->end());
+        stack->insert(stack->end(), outputs.begin(), outputs.end());
+        return true;
+      }
+      reason = Reason::kKernelMissing;
+    }
+    SetPendingDecline(reason);
+    return false;
+  }
+
+  Inversion Describe(const at::Tensor& x, const Stack& stack) const {
+    Inversion call{op_, original_.op, nullptr,
+                   ArgumentsOf(stack, static_cast<size_t>(arguments_))};
+    if (op_->backward == nullptr) {
+      call.kernels = FindActivation(op_->name, call.arguments.variant(),
+                                    x.device().type());
+    }
+    return call;
+  }
+
+  // y and what else the op returns, and the branch bits. False when a kernel
+  // failed.
+  bool Forward(const Inversion& call, DispatchKeySet keys, const at::Tensor& x,
+               Stack* outputs, at::Tensor* bits) const {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    const invact_activation* kernels = call.kernels;
+    const bool ours =
+        kernels != nullptr && returns_ == 1 &&
+        (kernels->forward_exact >> KernelDtype(x.scalar_type()) & 1) != 0;
+    if (ours) {
+      outputs->emplace_back(at::empty_like(x));
+    } else {
+      *outputs = call.arguments.StackFor(x);
+      original_.op.redispatchBoxed(keys & c10::after_ADInplaceOrView_keyset,
+                                   outputs);
+    }
+    const at::Tensor& y = (*outputs)[0].toTensor();
+    // PyTorch's y has to lie as x does for kernels of ours and the bits to fit.
+    if (y.strides() != x.strides() || y.scalar_type() != x.scalar_type()) {
+      return false;
+    }
+    if (kernels == nullptr) return true;
+    if (kernels->side_bits > 0) {
+      *bits = at::empty({INVACT_SIDE_BYTES(x.numel())},
+                        x.options().dtype(at::kByte));
+    }
+    void* side = bits->defined() ? bits->data_ptr() : nullptr;
+    const double* parameters = call.arguments.parameters.data();
+    int error = 0;
+    if (ours) {
+      error = RunKernel(*kernels, KernelCall::kForward, parameters, x,
+                        x.const_data_ptr(), y.data_ptr(), side, nullptr);
+    } else if (side != nullptr) {
+      error = RunKernel(*kernels, KernelCall::kMark, parameters, x,
+                        x.const_data_ptr(), y.const_data_ptr(), side, nullptr);
+    }
+    if (error != 0) {
+      SayTrouble("forward-kernel",
+                 op_->name + ": the forward kernel failed with error " +
+                     std::to_string(error));
+    }
+    return error == 0;
+  }
+
+  const InvertedOp* op_;
+  const OriginalKernel original_;
+  const std::ptrdiff_t arguments_;
+  const size_t returns_;
 };
-// Index 0: CPU, 1: CUDA. Filled before the overrides exist, never freed.
-OpAtKey* g_original[2];
 
-template <int Device>
-at::Tensor Gelu(DispatchKeySet keys, const at::Tensor& x,
-                c10::string_view approximate) {
-  if (Wanted(x)) {
-    at::Tensor y = Serve(kGelu, "aten::gelu", x, approximate);
-    if (y.defined()) return y;
+// Before PyTorch's kernel of an op that overwrites its input: tells why nothing
+// is gained there.
+class InPlace final : public c10::OperatorKernel {
+ public:
+  explicit InPlace(OriginalKernel original) : original_(std::move(original)) {}
+
+  void operator()(const c10::OperatorHandle&, DispatchKeySet keys,
+                  Stack* stack) {
+    const size_t count = original_.op.schema().arguments().size();
+    const c10::IValue& first = *(stack->end() - static_cast<int64_t>(count));
+    if (first.isTensor() && Wanted(first.toTensor())) {
+      SetPendingDecline(Reason::kInPlaceOp);
+    }
+    original_.CallBoxed(keys, stack);
+    SetPendingDecline(Reason::kNone);
   }
-  torch::jit::Stack stack{x, std::string(approximate)};
-  g_original[Device]->gelu.CallBoxed(keys, &stack);
-  SetPendingDecline(Reason::kNone);
-  return std::move(stack[0]).toTensor();
+
+ private:
+  const OriginalKernel original_;
+};
+
+std::vector<DispatchKey>& Keys() {
+  static auto* keys = new std::vector<DispatchKey>;
+  return *keys;
 }
 
-template <int Device>
-at::Tensor Silu(DispatchKeySet keys, const at::Tensor& x) {
-  if (Wanted(x)) {
-    at::Tensor y = Serve(kSilu, "aten::silu", x, "");
-    if (y.defined()) return y;
-  }
-  torch::jit::Stack stack{x};
-  g_original[Device]->silu.CallBoxed(keys, &stack);
-  SetPendingDecline(Reason::kNone);
-  return std::move(stack[0]).toTensor();
+// Registrations live as long as their Library: for ever.
+void Register(const std::string& name, DispatchKey key,
+              torch::CppFunction function) {
+  const size_t colons = name.find("::");
+  auto* library = new torch::Library(
+      torch::Library::IMPL, name.substr(0, colons), key, __FILE__, __LINE__);
+  library->impl(name.substr(colons + 2).c_str(), std::move(function));
 }
 
-template <int Device>
-void Install(DispatchKey key) {
-  auto gelu = FetchOriginal({"aten::gelu", ""}, key);
-  auto silu = FetchOriginal({"aten::silu", ""}, key);
-  TORCH_CHECK(gelu.has_value() && silu.has_value(),
-              "no autograd kernel of gelu or silu");
-  g_original[Device] = new OpAtKey{*gelu, *silu};
-  // Registrations live as long as their Library: for ever.
-  auto* library =
-      new torch::Library(torch::Library::IMPL, "aten", key, __FILE__, __LINE__);
-  library->impl("gelu", TORCH_FN(Gelu<Device>));
-  library->impl("silu", TORCH_FN(Silu<Device>));
+template <typename Kernel, typename... Arguments>
+bool StandBefore(const std::string& name, DispatchKey key,
+                 const Arguments&... arguments) {
+  auto original = FetchOriginal({name, ""}, key);
+  if (!original.has_value()) return false;
+  Register(name, key,
+           torch::CppFunction::makeFromBoxedFunctor(
+               std::make_unique<Kernel>(arguments..., *std::move(original))));
+  return true;
+}
+
+// Ops that only kernel libraries of others serve, until PyTorch knows them.
+struct Waiting {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<InvertedOp>> ops;
+};
+Waiting& WaitingOps() {
+  static auto* waiting = new Waiting;
+  return *waiting;
 }
 
 }  // namespace
@@ -188,13 +266,58 @@ void SetSubstituting(bool on) noexcept { g_substituting.store(on); }
 
 bool InstallActivationOps(bool cuda, std::string* error) noexcept {
   try {
-    Install<0>(DispatchKey::AutogradCPU);
-    if (cuda) Install<1>(DispatchKey::AutogradCUDA);
+    Keys() = {DispatchKey::AutogradCPU};
+    if (cuda) Keys().push_back(DispatchKey::AutogradCUDA);
+    for (const DispatchKey key : Keys()) {
+      for (const InvertedOp& op : BuiltInOps()) {
+        TORCH_CHECK(StandBefore<Substitution>(op.name, key, &op),
+                    "no autograd kernel of ", op.name);
+      }
+      for (const char* name : InPlaceOps()) {
+        TORCH_CHECK(StandBefore<InPlace>(name, key), "no autograd kernel of ",
+                    name);
+      }
+    }
+    for (const std::string& name : ServedOps()) {
+      const auto known = BuiltInOps();
+      if (std::none_of(known.begin(), known.end(),
+                       [&](const InvertedOp& op) { return op.name == name; })) {
+        WaitingOps().ops.push_back(std::make_unique<InvertedOp>(
+            InvertedOp{name, name, nullptr, nullptr, nullptr}));
+        g_ops_to_install.store(true);
+      }
+    }
     return true;
   } catch (const std::exception& failure) {
     *error = failure.what();
     return false;
   }
+}
+
+void InstallOps() noexcept {
+  Waiting& waiting = WaitingOps();
+  std::lock_guard lock(waiting.mutex);
+  auto& ops = waiting.ops;
+  for (size_t i = 0; i < ops.size();) {
+    try {
+      const auto schema =
+          c10::Dispatcher::singleton().findSchema({ops[i]->name, ""});
+      if (!schema.has_value()) {
+        ++i;
+        continue;
+      }
+      const InvertedOp* op = ops[i].release();  // its kernels stay
+      for (const DispatchKey key : Keys()) {
+        StandBefore<Substitution>(op->name, key, op);
+      }
+    } catch (const std::exception& failure) {
+      SayTrouble("custom-activation",
+                 std::string("an op of INVACT_KERNELS can't be served: ") +
+                     failure.what());
+    }
+    ops.erase(ops.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  if (ops.empty()) g_ops_to_install.store(false);
 }
 
 }  // namespace invact

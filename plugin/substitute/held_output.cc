@@ -62,12 +62,10 @@ const c10::StorageImpl* StorageOf(const at::Tensor& tensor) {
 
 }  // namespace
 
-std::shared_ptr<HeldOutput> HeldOutput::Make(
-    const invact_activation* activation, at::Tensor y, at::Tensor bits,
-    const at::Tensor& x) {
+std::shared_ptr<HeldOutput> HeldOutput::Make(at::Tensor y, at::Tensor bits,
+                                             const at::Tensor& x) {
   GuardNewOps();
   std::shared_ptr<HeldOutput> held(new HeldOutput);
-  held->activation_ = activation;
   held->version_ = static_cast<uint32_t>(y._version());
   held->x_ = x.getIntrusivePtr();
   held->x_counter_ = torch::autograd::impl::version_counter(x);
@@ -75,7 +73,7 @@ std::shared_ptr<HeldOutput> HeldOutput::Make(
   held->x_address_ = x.storage().getWeakStorageImpl();
   Recorder::Get().Substitute(
       Action::kInvert, FactsOf(x, false), FactsOf(y, true),
-      static_cast<int64_t>(bits.nbytes()), &held->ticket_);
+      bits.defined() ? static_cast<int64_t>(bits.nbytes()) : 0, &held->ticket_);
   held->y_ = std::move(y);
   held->bits_ = std::move(bits);
   Enter(StorageOf(held->y_), held);
@@ -90,7 +88,7 @@ HeldOutput::View HeldOutput::Read() {
   if (static_cast<uint32_t>(y_._version()) != version_) {
     ThrowWrittenInPlace(y_, /*own_output=*/true, 0, version_);
   }
-  return {y_, bits_, activation_};
+  return {y_, bits_};
 }
 
 bool HeldOutput::InputWritten() const {

@@ -1,5 +1,5 @@
-// The output y of an activation, held with its branch bits in place of the
-// input x, and the table through which a write to y is noticed in time.
+// The output y of an activation, held with its branch bits, if any, in place of
+// the input x, and the table through which a write to y is noticed in time.
 //
 // The dangerous thing: PyTorch lets a program overwrite y before anything else
 // saved it (`y.mul_()`), since eager GELU and SiLU keep x. MaterialiseBefore
@@ -19,7 +19,6 @@
 #include <optional>
 #include <vector>
 
-#include "kernels/kernel_api.h"
 #include "plugin/observe/recorder.h"
 
 namespace invact {
@@ -27,14 +26,13 @@ namespace invact {
 class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
  public:
   // `y` without history, sharing the version counter of the op's output.
-  static std::shared_ptr<HeldOutput> Make(const invact_activation* activation,
-                                          at::Tensor y, at::Tensor bits,
+  // `bits` is undefined where there are none.
+  static std::shared_ptr<HeldOutput> Make(at::Tensor y, at::Tensor bits,
                                           const at::Tensor& x);
   ~HeldOutput();
 
   struct View {
     at::Tensor y, bits;
-    const invact_activation* activation;
   };
   // For backward. Throws torch's own errors: released already, or written in a
   // way that no guard saw.
@@ -62,7 +60,6 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
   HeldOutput() = default;
 
   std::mutex mutex_;
-  const invact_activation* activation_ = nullptr;
   at::Tensor y_, bits_;
   uint32_t version_ = 0;
   // Neither keeps x's bytes.

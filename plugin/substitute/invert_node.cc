@@ -10,10 +10,19 @@
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
 #include "plugin/substitute/kernel_registry.h"
+#include "plugin/torch_compat.h"
 
 namespace invact {
 
 using torch::autograd::variable_list;
+
+namespace {
+
+const void* BitsOf(const HeldOutput::View& held) {
+  return held.bits.defined() ? held.bits.const_data_ptr() : nullptr;
+}
+
+}  // namespace
 
 variable_list InvertNode::apply(variable_list&& grads) {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -53,6 +62,9 @@ void InvertNode::ThrowInputWritten(const HeldOutput::View& held) const {
 // The usual case: one pass over y, the bits and dy.
 at::Tensor InvertNode::Invert(const HeldOutput::View& held,
                               const at::Tensor& dy) const {
+  if (call_.kernels == nullptr) {
+    return call_.op->backward(dy, held.y, call_.arguments);
+  }
   // Kernels walk the storage: dy has to lie as y does.
   at::Tensor aligned = dy;
   if (dy.strides() != held.y.strides() || dy.is_conj() || dy.is_neg()) {
@@ -60,39 +72,62 @@ at::Tensor InvertNode::Invert(const HeldOutput::View& held,
     aligned.copy_(dy);
   }
   at::Tensor dx = at::empty_like(held.y);
-  const int error = RunKernel(
-      *held.activation, KernelCall::kBackward, held.y, held.y.const_data_ptr(),
-      held.bits.const_data_ptr(), aligned.const_data_ptr(), dx.data_ptr());
-  TORCH_CHECK(error == 0, "invact: the backward kernel of ", op_->node_name,
+  const int error = RunKernel(*call_.kernels, KernelCall::kBackward,
+                              call_.arguments.parameters.data(), held.y,
+                              held.y.const_data_ptr(), BitsOf(held),
+                              aligned.const_data_ptr(), dx.data_ptr());
+  TORCH_CHECK(error == 0, "invact: the backward kernel of ", name(),
               " failed with error ", error,
               "; INVACT_POLICY=observe runs this job without it");
   return dx;
 }
 
-// A backward that is itself differentiated, or whose gradients are batched:
-// x is built from y and the bits, stands where the node's input stood, and
-// torch's own differentiable backward does the rest. The singular f''/f' of a
-// direct formula never appears.
-at::Tensor InvertNode::ThroughInput(const HeldOutput::View& held,
-                                    const at::Tensor& dy) const {
-  at::Tensor x;
-  {
-    const c10::AutoGradMode no_grad(false);
-    x = at::empty_like(held.y);
+// An x that gives this y and its slope. Not the held tensor itself.
+at::Tensor InvertNode::Reconstruct(const HeldOutput::View& held) const {
+  const c10::AutoGradMode no_grad(false);
+  if (call_.kernels == nullptr) {
+    const at::Tensor x = call_.op->reconstruct(held.y, call_.arguments);
+    return x.is_same(held.y) ? held.y.tensor_data() : x;
   }
+  at::Tensor x = at::empty_like(held.y);
   const int error =
-      RunKernel(*held.activation, KernelCall::kReconstruct, held.y,
-                held.y.const_data_ptr(), held.bits.const_data_ptr(),
-                x.data_ptr(), nullptr);
-  TORCH_CHECK(error == 0, "invact: rebuilding the input of ", op_->node_name,
+      RunKernel(*call_.kernels, KernelCall::kReconstruct,
+                call_.arguments.parameters.data(), held.y,
+                held.y.const_data_ptr(), BitsOf(held), x.data_ptr(), nullptr);
+  TORCH_CHECK(error == 0, "invact: rebuilding the input of ", name(),
               " failed with error ", error,
               "; INVACT_POLICY=observe runs this job without it");
+  return x;
+}
+
+// A backward that is itself differentiated, or whose gradients are batched or
+// of another dtype: x is built from y and the bits and stands where the node's
+// input stood, and torch's own node of the op, made from it, does the rest. The
+// singular f''/f' of a direct formula never appears.
+at::Tensor InvertNode::ThroughInput(const HeldOutput::View& held,
+                                    const at::Tensor& dy) const {
+  at::Tensor x = Reconstruct(held);
+  // Where this node's gradient goes: a node that leads elsewhere would not be
+  // asked for it.
+  torch::autograd::impl::set_gradient_edge(x, next_edge(0));
   if (c10::GradMode::is_enabled()) {
-    torch::autograd::impl::set_gradient_edge(x, next_edge(0));
     // The graph of this backward keeps x: nothing would be gained next time.
     Recorder::Get().DeclineFromNowOn(held_->site(), Reason::kDoubleBackward);
   }
-  return op_->backward(dy, x, variant_);
+  NodePtr of_torch;
+  {
+    const OwnWork own;
+    const c10::AutoGradMode grad(true);
+    torch::jit::Stack stack = call_.arguments.StackFor(x);
+    call_.handle.callBoxed(&stack);
+    of_torch = stack[0].toTensor().grad_fn();
+  }
+  TORCH_CHECK(of_torch != nullptr, "invact: ", name(),
+              " recorded no gradient of its own; INVACT_POLICY=observe runs "
+              "this job without it");
+  variable_list dys(of_torch->num_inputs());
+  dys[0] = dy;
+  return (*of_torch)(std::move(dys))[0];
 }
 
 }  // namespace invact

@@ -1,45 +1,47 @@
 // The autograd node of an inverted activation: gives dx from dy, the output y
-// and one branch bit an element. docs/kernels.md has the mathematics.
+// and at most one branch bit an element. docs/kernels.md has the mathematics.
 #ifndef INVACT_PLUGIN_SUBSTITUTE_INVERT_NODE_H_
 #define INVACT_PLUGIN_SUBSTITUTE_INVERT_NODE_H_
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/function.h>
 
 #include <memory>
 #include <string>
 
+#include "kernels/kernel_api.h"
 #include "plugin/substitute/held_output.h"
+#include "plugin/substitute/inverted_op.h"
 
 namespace invact {
 
-// What distinguishes the ops to the node.
-struct InvertedOp {
-  const char* node_name;  // as torch's own node is called
-  // Torch's differentiable backward, for a backward of the backward.
-  at::Tensor (*backward)(const at::Tensor& dy, const at::Tensor& x,
-                         const std::string& variant);
+// One call of an activation that is told from its output.
+struct Inversion {
+  const InvertedOp* op;
+  c10::OperatorHandle handle;
+  const invact_activation* kernels;  // nullptr: PyTorch's own, see InvertedOp
+  OpArguments arguments;
 };
 
 class InvertNode final : public torch::autograd::Node {
  public:
-  InvertNode(const InvertedOp* op, std::string variant)
-      : op_(op), variant_(std::move(variant)) {}
+  explicit InvertNode(Inversion call) : call_(std::move(call)) {}
 
   void Hold(std::shared_ptr<HeldOutput> held) { held_ = std::move(held); }
 
   torch::autograd::variable_list apply(
       torch::autograd::variable_list&& grads) override;
   void release_variables() override;
-  std::string name() const override { return op_->node_name; }
+  std::string name() const override { return call_.op->node_name; }
 
  private:
   [[noreturn]] void ThrowInputWritten(const HeldOutput::View& held) const;
   at::Tensor Invert(const HeldOutput::View& held, const at::Tensor& dy) const;
+  at::Tensor Reconstruct(const HeldOutput::View& held) const;
   at::Tensor ThroughInput(const HeldOutput::View& held,
                           const at::Tensor& dy) const;
 
-  const InvertedOp* op_;
-  std::string variant_;
+  Inversion call_;
   std::shared_ptr<HeldOutput> held_;
 };
 

@@ -4,9 +4,12 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "plugin/log.h"
+#include "plugin/substitute/op_arguments.h"
 #include "plugin/substitute/torch_threads.h"
 
 namespace invact {
@@ -16,27 +19,72 @@ namespace {
 // Elements a CPU thread takes at a time: enough to outweigh handing it over.
 constexpr int64_t kGrain = 32768;
 
-std::vector<const invact_activation*>& Activations() {
-  static auto* activations = new std::vector<const invact_activation*>;
+constexpr char kBuiltIn[] = "built-in";
+
+struct Registered {
+  const invact_activation* activation;
+  std::string library;
+};
+std::vector<Registered>& Activations() {
+  static auto* activations = new std::vector<Registered>;
   return *activations;
 }
 
-// Later libraries win, so that a named one can replace a built-in one.
-int Add(void*, const invact_activation* activation) {
-  if (activation == nullptr || activation->size < sizeof(invact_activation) ||
-      activation->op == nullptr || activation->variant == nullptr ||
-      activation->backward == nullptr || activation->reconstruct == nullptr ||
-      (activation->forward == nullptr && activation->mark == nullptr) ||
-      activation->side_bits > 1 || activation->device > INVACT_CUDA) {
-    return 1;
+// What makes an activation unusable, nullptr for nothing.
+const char* Flaw(const invact_activation* a) {
+  if (a == nullptr) return "it is a null pointer";
+  if (a->size < sizeof(invact_activation)) {
+    return "it is of another version of kernel_api.h";
   }
-  Activations().push_back(activation);
+  if (a->op == nullptr || std::strchr(a->op, ':') == nullptr ||
+      a->variant == nullptr) {
+    return "it has no op name like \"library::op\" or no variant";
+  }
+  if (a->device > INVACT_CUDA) return "its device is unknown";
+  if (a->dtypes == 0 || a->dtypes >> INVACT_DTYPES != 0) {
+    return "its dtypes are unknown";
+  }
+  if (a->side_bits > 1) return "it wants more than one side bit an element";
+  if (a->parameters > kMaxParameters) return "it has too many parameters";
+  if (a->backward == nullptr || a->reconstruct == nullptr) {
+    return "backward or reconstruct is a null pointer";
+  }
+  if (a->forward == nullptr &&
+      ((a->side_bits > 0 && a->mark == nullptr) || a->forward_exact != 0)) {
+    return "forward is a null pointer, and mark does not stand in for it";
+  }
+  if (a->table_dtypes != 0 && a->prepare == nullptr) {
+    return "prepare is a null pointer though table_dtypes asks for it";
+  }
+  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
+    if ((a->dtypes >> dtype & 1) == 0) continue;
+    // Above 1 no decoder would be needed: f' itself is of that size.
+    if (!(a->error_max[dtype] >= 0 && a->error_max[dtype] <= 1) ||
+        !(a->error_rms[dtype] >= 0 &&
+          a->error_rms[dtype] <= a->error_max[dtype])) {
+      return "its stated errors are no bounds (0 <= RMS <= largest <= 1)";
+    }
+  }
+  return nullptr;
+}
+
+// Later libraries win, so that a named one can replace a built-in one. `ctx`:
+// the library's name.
+int Add(void* ctx, const invact_activation* activation) {
+  const std::string& library = *static_cast<std::string*>(ctx);
+  if (const char* flaw = Flaw(activation); flaw != nullptr) {
+    SayTrouble("kernels-" + library, library + ": an activation was refused: " +
+                                         flaw + "; see kernel_api.h");
+    return INVACT_BAD_ARGUMENT;
+  }
+  Activations().push_back({activation, library});
   return 0;
 }
 
 using Register = int (*)(const invact_registry*);
 
-void LoadLibrary(const std::string& path, const char* next_step) {
+void LoadLibrary(const std::string& path, std::string name,
+                 const char* next_step) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     SayTrouble("kernels", std::string("kernel library not loaded: ") +
@@ -46,7 +94,7 @@ void LoadLibrary(const std::string& path, const char* next_step) {
   auto* add =
       reinterpret_cast<Register>(dlsym(library, "invact_register_kernels"));
   const invact_registry registry{sizeof(invact_registry), INVACT_KERNEL_ABI,
-                                 nullptr, Add};
+                                 &name, Add};
   if (add == nullptr || add(&registry) != 0) {
     SayTrouble("kernels",
                path + " is no kernel library of this version" + next_step);
@@ -57,16 +105,17 @@ void LoadLibrary(const std::string& path, const char* next_step) {
 
 void LoadKernels(const std::string& lib_dir, bool cuda,
                  const std::vector<std::string>& libraries) noexcept {
+  std::string built_in = kBuiltIn;
   const invact_registry registry{sizeof(invact_registry), INVACT_KERNEL_ABI,
-                                 nullptr, Add};
+                                 &built_in, Add};
   invact_register_cpu_kernels(&registry);
   if (cuda) {
-    LoadLibrary(lib_dir + "/libinvact-cuda.so",
+    LoadLibrary(lib_dir + "/libinvact-cuda.so", kBuiltIn,
                 "; CUDA tensors keep PyTorch's own kernels (next: invact "
                 "doctor)");
   }
   for (const std::string& path : libraries) {
-    LoadLibrary(path, "; check INVACT_KERNELS");
+    LoadLibrary(path, path, "; check INVACT_KERNELS");
   }
 }
 
@@ -77,10 +126,8 @@ const invact_activation* FindActivation(std::string_view op,
       device == c10::DeviceType::CUDA ? INVACT_CUDA : INVACT_CPU;
   const auto& activations = Activations();
   for (auto it = activations.rbegin(); it != activations.rend(); ++it) {
-    if ((*it)->device == wanted && (*it)->op == op &&
-        (*it)->variant == variant) {
-      return *it;
-    }
+    const invact_activation& a = *it->activation;
+    if (a.device == wanted && a.op == op && a.variant == variant) return &a;
   }
   return nullptr;
 }
@@ -104,20 +151,46 @@ bool Serves(const invact_activation& activation,
   return known >= 0 && (activation.dtypes >> known & 1) != 0;
 }
 
+std::string_view LibraryOf(const invact_activation& activation) noexcept {
+  for (const Registered& registered : Activations()) {
+    if (registered.activation == &activation) return registered.library;
+  }
+  return {};
+}
+
+std::vector<std::string> ServedOps() {
+  std::vector<std::string> ops;
+  for (const Registered& registered : Activations()) {
+    const std::string op = registered.activation->op;
+    if (std::find(ops.begin(), ops.end(), op) == ops.end()) ops.push_back(op);
+  }
+  return ops;
+}
+
+invact_call DescribeCall(const at::Tensor& like, const double* parameters) {
+  invact_call call = {sizeof(call), KernelDtype(like.scalar_type()), nullptr,
+                      parameters};
+  if (like.is_cuda()) {
+    const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);
+    call.stream = device.getStreamNativeHandle(device.getStream(like.device()));
+  }
+  return call;
+}
+
 int RunKernel(const invact_activation& activation, KernelCall call,
-              const at::Tensor& like, const void* a, const void* b,
-              const void* c, void* d) noexcept {
-  invact_call told = {sizeof(told), KernelDtype(like.scalar_type()), nullptr,
-                      nullptr};
+              const double* parameters, const at::Tensor& like, const void* a,
+              const void* b, const void* c, void* d) noexcept {
   const auto width = static_cast<int64_t>(like.element_size());
-  auto run = [&](int64_t begin, int64_t n) {
+  const auto run = [&](const invact_call& told, int64_t begin, int64_t n) {
     auto at = [&](const void* p) {
       return p == nullptr
                  ? nullptr
                  : static_cast<char*>(const_cast<void*>(p)) + begin * width;
     };
     auto side = [&](const void* p) {
-      return static_cast<char*>(const_cast<void*>(p)) + begin / 8;
+      return p == nullptr
+                 ? nullptr
+                 : static_cast<char*>(const_cast<void*>(p)) + begin / 8;
     };
     switch (call) {
       case KernelCall::kForward:
@@ -134,18 +207,16 @@ int RunKernel(const invact_activation& activation, KernelCall call,
   try {
     if (like.is_cuda()) {
       const c10::DeviceGuard guard(like.device());
-      const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);
-      told.stream =
-          device.getStreamNativeHandle(device.getStream(like.device()));
-      return run(0, like.numel());
+      return run(DescribeCall(like, parameters), 0, like.numel());
     }
+    const invact_call told = DescribeCall(like, parameters);
     std::atomic<int> error{0};
     // Ranges begin at any boundary: count in groups of 8.
     const int64_t groups = (like.numel() + 7) / 8;
     OverTorchThreads(groups, kGrain / 8, [&](int64_t first, int64_t last) {
       const int64_t begin = first * 8;
       const int64_t end = std::min(last * 8, like.numel());
-      if (const int e = run(begin, end - begin); e != 0) error = e;
+      if (const int e = run(told, begin, end - begin); e != 0) error = e;
     });
     return error;
   } catch (const std::exception& failure) {

@@ -30,14 +30,21 @@ int KernelDtype(c10::ScalarType dtype) noexcept;
 bool Serves(const invact_activation& activation,
             c10::ScalarType dtype) noexcept;
 
-// Calls one function of the activation over n elements: on the CPU split over
-// torch's threads at multiples of 8 elements, on CUDA on the tensor's device
-// and current stream. `a`..`d` are the function's pointers in its own order.
-// 0 or the kernel's error.
+// Calls one function of the activation over the elements of `like`: on the CPU
+// split over torch's threads at multiples of 8 elements, on CUDA on the
+// tensor's device and current stream. `a`..`d` are the function's pointers in
+// its own order. 0 or the kernel's error.
 enum class KernelCall { kForward, kBackward, kReconstruct, kMark };
 int RunKernel(const invact_activation& activation, KernelCall call,
-              const at::Tensor& like, const void* a, const void* b,
-              const void* c, void* d) noexcept;
+              const double* parameters, const at::Tensor& like, const void* a,
+              const void* b, const void* c, void* d) noexcept;
+// The call's description for functions that take the tensor as a whole.
+invact_call DescribeCall(const at::Tensor& like, const double* parameters);
+
+// The library that registered it: "built-in" or its path.
+std::string_view LibraryOf(const invact_activation& activation) noexcept;
+// Names of ops that libraries serve, each once, in the order of registration.
+std::vector<std::string> ServedOps();
 
 }  // namespace invact
 

@@ -1,0 +1,195 @@
+#include "plugin/substitute/calibration.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "plugin/guard.h"
+#include "plugin/log.h"
+#include "plugin/observe/device_state.h"
+#include "plugin/observe/recorder.h"
+#include "plugin/observe/tensor_facts.h"
+#include "plugin/substitute/calibration_samples.h"
+#include "plugin/substitute/kernel_registry.h"
+
+namespace invact {
+
+namespace {
+
+struct Key {
+  const invact_activation* kernels;
+  int device;  // -1: CPU
+  at::ScalarType dtype;
+  std::array<double, kMaxParameters> parameters;
+  bool operator==(const Key&) const = default;
+};
+
+struct Known {
+  std::mutex mutex;        // of `outcomes`; taken on every served call
+  std::mutex calibrating;  // one at a time
+  std::vector<std::pair<Key, Reason>> outcomes;
+};
+Known& KnownOutcomes() {
+  static auto* known = new Known;
+  return *known;
+}
+
+std::optional<Reason> Find(const Key& key) {
+  Known& known = KnownOutcomes();
+  std::lock_guard lock(known.mutex);
+  for (const auto& [of, reason] : known.outcomes) {
+    if (of == key) return reason;
+  }
+  return std::nullopt;
+}
+
+// The current stream of the device is one of our own for a while.
+class OwnStream {
+ public:
+  explicit OwnStream(at::Device device) : guard_(device) {
+    if (!device.is_cuda()) return;
+    impl_.emplace(device.type());
+    stream_ = impl_->getStreamFromGlobalPool(device);
+    before_ = impl_->exchangeStream(*stream_);
+  }
+  ~OwnStream() {
+    if (before_.has_value()) impl_->exchangeStream(*before_);
+  }
+  OwnStream(const OwnStream&) = delete;
+  OwnStream& operator=(const OwnStream&) = delete;
+
+  void Wait() const {
+    if (stream_.has_value()) stream_->synchronize();
+  }
+
+ private:
+  const c10::DeviceGuard guard_;
+  std::optional<c10::impl::VirtualGuardImpl> impl_;
+  std::optional<c10::Stream> stream_, before_;
+};
+
+void Check(int error, const char* what) {
+  TORCH_CHECK(error == 0, what, " failed with error ", error);
+}
+
+// kNone when the kernels keep what they state.
+Reason Try(const Inversion& call, const Key& key, at::Device device,
+           KernelFinding* finding) {
+  const invact_activation& kernels = *call.kernels;
+  const double* parameters = call.arguments.parameters.data();
+  const OwnWork own;
+  const OwnStream stream(device);
+  CalibrationSamples samples(key.dtype, device);
+  if (!samples.AskTorch(call)) return Reason::kCalibrationPending;
+  stream.Wait();
+  const int dtype = KernelDtype(key.dtype);
+  const auto wants = [dtype](uint32_t dtypes) {
+    return (dtypes >> dtype & 1) != 0;
+  };
+  const at::Tensor& x = samples.x().device;
+  if (wants(kernels.table_dtypes)) {
+    const invact_call told = DescribeCall(x, parameters);
+    const invact_patterns patterns = {
+        sizeof(patterns), 0,
+        static_cast<const uint16_t*>(samples.y().host.const_data_ptr()),
+        samples.slope().data()};
+    Check(kernels.prepare(&told, &patterns), "preparing the kernel's table");
+    stream.Wait();
+  }
+  const int64_t count = samples.count();
+  const Shared y = MakeShared(count, key.dtype, device);
+  const Shared dy = MakeShared(count, key.dtype, device);
+  const Shared dx = MakeShared(count, key.dtype, device);
+  Shared side;
+  void* bits = nullptr;
+  if (kernels.side_bits > 0) {
+    side = MakeShared(INVACT_SIDE_BYTES(count), at::kByte, device);
+    bits = side.device.data_ptr();
+  }
+  dy.host.fill_(1);
+  if (wants(kernels.forward_exact)) {
+    Check(RunKernel(kernels, KernelCall::kForward, parameters, x,
+                    x.const_data_ptr(), y.device.data_ptr(), bits, nullptr),
+          "the forward kernel");
+  } else {
+    y.host.copy_(samples.y().host);
+    if (bits != nullptr) {
+      Check(RunKernel(kernels, KernelCall::kMark, parameters, x,
+                      x.const_data_ptr(), y.device.const_data_ptr(), bits,
+                      nullptr),
+            "the marking kernel");
+    }
+  }
+  Check(RunKernel(kernels, KernelCall::kBackward, parameters, x,
+                  y.device.const_data_ptr(), bits, dy.device.const_data_ptr(),
+                  dx.device.data_ptr()),
+        "the backward kernel");
+  stream.Wait();
+  return samples.Judge(kernels, y.host, side.host, dx.host, finding)
+             ? Reason::kNone
+             : Reason::kCalibrationFailed;
+}
+
+Reason Calibrate(const Inversion& call, const Key& key, at::Device device) {
+  KernelFinding finding;
+  finding.op = call.op->name;
+  const std::string_view variant = call.arguments.variant();
+  if (!variant.empty() && variant != "none") {
+    finding.op += "(" + std::string(variant) + ")";
+  }
+  finding.dtype = DtypeName(key.dtype);
+  finding.device = device.str();
+  finding.library = LibraryOf(*call.kernels);
+  finding.side_bits = static_cast<int>(call.kernels->side_bits);
+  finding.reason = Reason::kCalibrationFailed;
+  try {
+    finding.reason = Try(call, key, device, &finding);
+  } catch (const std::exception& error) {
+    finding.detail = error.what();
+    finding.detail.resize(
+        std::min(finding.detail.find('\n'), finding.detail.size()));
+  }
+  if (finding.reason == Reason::kCalibrationPending) return finding.reason;
+  if (finding.reason != Reason::kNone) {
+    SayTrouble("calibration-" + finding.op + finding.dtype + finding.device,
+               finding.op + " in " + finding.dtype + " on " + finding.device +
+                   " keeps PyTorch's own kernel: the kernel of " +
+                   finding.library + " did not pass its check (" +
+                   finding.detail + "; next: invact kernels)");
+  }
+  Recorder::Get().NoteKernel(finding);
+  return finding.reason;
+}
+
+}  // namespace
+
+Reason Calibrated(const Inversion& call, const at::Tensor& x) noexcept {
+  const Key key{call.kernels, x.is_cuda() ? x.get_device() : -1,
+                x.scalar_type(), call.arguments.parameters};
+  if (const auto reason = Find(key)) return *reason;
+  if (x.is_cuda() && StreamCaptured(x.get_device())) {
+    return Reason::kCalibrationPending;
+  }
+  Known& known = KnownOutcomes();
+  std::lock_guard one_at_a_time(known.calibrating);
+  if (const auto reason = Find(key)) return *reason;
+  Reason reason = Reason::kCalibrationFailed;
+  try {
+    reason = Calibrate(call, key, x.device());
+  } catch (const std::exception& error) {
+    SayTrouble("calibration", error.what());
+  }
+  if (reason == Reason::kCalibrationPending) return reason;
+  std::lock_guard lock(known.mutex);
+  known.outcomes.emplace_back(key, reason);
+  return reason;
+}
+
+}  // namespace invact

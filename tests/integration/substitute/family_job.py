@@ -1,0 +1,159 @@
+"""Activations that PyTorch's own backward serves from the output. See probe.py.
+
+Every value of the 16-bit dtypes, a grid and special values in float32 and
+float64. The next op of each program saves the activation's output, so that
+holding it gains something.
+"""
+
+import hashlib
+
+import torch
+from torch.nn import functional as F
+
+from probe import case, in_module, inverted, main, names
+
+# Gradients are those of eager, bit for bit.
+EXACT = {
+    "leaky_relu": F.leaky_relu,
+    "leaky_relu_zero": lambda x: F.leaky_relu(x, 0.0),
+    "leaky_relu_steep": lambda x: F.leaky_relu(x, 1.75),
+    "relu6": F.relu6,
+    "hardtanh": F.hardtanh,
+    "hardtanh_odd": lambda x: F.hardtanh(x, -0.1, 0.7),
+    "hardtanh_point": lambda x: F.hardtanh(x, 0.3, 0.3),
+    "threshold": lambda x: F.threshold(x, 0.1, -20.0),
+    "threshold_same": lambda x: F.threshold(x, 0.3, 0.3),
+    "hardshrink": F.hardshrink,
+    "hardshrink_wide": lambda x: F.hardshrink(x, 2.3),
+    "hardshrink_zero": lambda x: F.hardshrink(x, 0.0),
+    "softshrink": F.softshrink,
+    "softshrink_odd": lambda x: F.softshrink(x, 0.3),
+    "softshrink_zero": lambda x: F.softshrink(x, 0.0),
+}
+# In 16 bits their scalars are rounded onto an x of another slope: refused.
+EXACT_UNLESS_SHORT = ("hardtanh_odd", "hardtanh_point", "threshold_same",
+                      "softshrink_odd")
+# Gradients are as near as y tells.
+ROUNDED = {
+    "elu": F.elu,
+    "elu_half": lambda x: F.elu(x, 0.5),
+    "selu": F.selu,
+    "celu": F.celu,
+    "celu_wide": lambda x: F.celu(x, 2.5),
+}
+# y does not tell the slope: PyTorch keeps the input.
+REFUSED = {
+    "leaky_relu_negative": lambda x: F.leaky_relu(x, -0.2),
+    "threshold_above": lambda x: F.threshold(x, 0.1, 3.0),
+    "elu_flat": lambda x: F.elu(x, 0.0),
+}
+IN_PLACE = {
+    "silu_": lambda x: F.silu(x, inplace=True),
+    "mish_": lambda x: F.mish(x, inplace=True),
+    "hardtanh_": lambda x: F.hardtanh(x, inplace=True),
+}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16,
+          "float16": torch.float16, "float64": torch.float64}
+
+
+def _values(dtype):
+    if dtype.itemsize == 2:
+        return torch.arange(-32768, 32768, dtype=torch.int32).to(
+            torch.int16).view(dtype)
+    special = torch.tensor([0.0, -0.0, float("nan"), float("inf"),
+                            float("-inf"), 1e-42, -1e-42, 1e38, -1e38, 0.5,
+                            -0.5, 6.0, 0.1, 0.3, -0.3, 1.0, -1.0])
+    edges = torch.tensor([0.5, 0.3, 6.0, 1.0, 0.1]).view(torch.int32)
+    near = (edges[:, None] + torch.arange(-40, 41, dtype=torch.int32)).view(
+        torch.float32).flatten()
+    return torch.cat([special, near, -near,
+                      torch.linspace(-9, 9, 200_001)]).to(dtype)
+
+
+def _gradient(name, function, x):
+    """dx for dy = 1.5, and whether the output was held."""
+    x = x.detach().requires_grad_()
+    served = []
+
+    def forward(t):
+        y = function(t * 1)  # a leaf's own storage would live anyway
+        served.append(inverted(y))
+        return y
+
+    y = in_module(name, forward)(x)
+    (dx,) = torch.autograd.grad(y * torch.ones_like(y).requires_grad_(), x,
+                                torch.full_like(y, 1.5))
+    return dx, served[0]
+
+
+def _digest(tensor):
+    """Of the bits; all NaN are one."""
+    tensor = torch.where(tensor.isnan(), torch.full_like(tensor, 777), tensor)
+    return hashlib.sha256(
+        tensor.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+@case
+def bit_exact_gradients(probe):
+    for name, function in EXACT.items():
+        for label, dtype in DTYPES.items():
+            dx, served = _gradient(f"{name}_{label}", function, _values(dtype))
+            probe.note(**{f"{name}_{label}": _digest(dx)})
+            probe.fact(**{f"{name}_{label}": served})
+
+
+@case
+def gradients_as_near_as_the_output_tells(probe):
+    for name, function in ROUNDED.items():
+        for label, dtype in DTYPES.items():
+            x = _values(dtype)
+            dx, served = _gradient(f"{name}_{label}", function, x)
+            exact = x.double().requires_grad_()
+            (true,) = torch.autograd.grad(function(exact).sum() * 1.5, exact)
+            finite = torch.isfinite(x)
+            probe.note(**{f"{name}_{label}_nan": _digest(
+                torch.isnan(dx).float())})
+            probe.fact(**{f"{name}_{label}": {
+                "served": served,
+                "worst": float((dx.double() - true)[finite].abs().max() / 1.5)
+            }})
+
+
+@case
+def refused_and_in_place(probe):
+    for name, function in {**REFUSED, **IN_PLACE}.items():
+        dx, served = _gradient(name, function, torch.linspace(-4, 4, 999))
+        probe.note(**{name: _digest(dx)})
+        probe.fact(**{name: served})
+
+
+@case
+def second_derivatives_of_the_family(probe):
+    for name, function in {**EXACT, **ROUNDED}.items():
+        x = torch.linspace(-3, 3, 301).requires_grad_()
+        y = in_module(f"second_{name}", lambda t, f=function: f(t * 1))(x)
+        weight = torch.linspace(0.5, 1.5, y.numel()).requires_grad_()
+        (first,) = torch.autograd.grad((y * weight).pow(2).sum(), x,
+                                       create_graph=True)
+        second = torch.autograd.grad(first.sum(), (x, weight),
+                                     allow_unused=True)
+        probe.near.extend(float(t.double().abs().sum()) for t in second
+                          if t is not None)
+
+
+@case
+def a_step_holds_no_input(probe):
+    """Linear, activation, Linear: what eager keeps twice is there once."""
+    torch.manual_seed(3)
+    for name, function in {**EXACT, **ROUNDED}.items():
+        model = torch.nn.Sequential(
+            torch.nn.Linear(16, 64),
+            in_module(f"held_{name}", function), torch.nn.Linear(64, 4))
+        batch = torch.randn(8, 16)
+        probe.step(lambda m=model, b=batch: m(b).sum(), model)
+
+
+CASES = names(__name__)
+
+if __name__ == "__main__":
+    main()

@@ -65,10 +65,20 @@ bool Batcher::AnythingNew(int64_t now_ns, const Room& room) const {
          site_stamps_.size() != reader_->site_count() ||
          warnings_said_ != reader_->Warnings().size() ||
          own_warnings_said_ != own_warnings_.size() ||
-         device_said_ != reader_->Device() ||
+         device_said_ != reader_->Device() || AnyKernelNew() ||
          (!oom_said_ && reader_->Oom(&oom)) ||
          (room.tables && now_ns >= next_tables_ns_ &&
           (tables_due_ || Dropped() != dropped_said_));
+}
+
+bool Batcher::AnyKernelNew() const {
+  for (uint32_t number = 0; number < reader_->kernel_count(); ++number) {
+    const bool known = number < kernel_stamps_.size();
+    if (reader_->KernelChanged(number, known ? kernel_stamps_[number] : 0)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void Batcher::Look(int64_t now_ns, int64_t acked_ns, const AskRoom& ask,
@@ -211,6 +221,13 @@ v1::RunUpdate Batcher::Update() {
   for (; own_warnings_said_ < own_warnings_.size(); ++own_warnings_said_) {
     update.add_warnings(own_warnings_[own_warnings_said_]);
   }
+  kernel_stamps_.resize(reader_->kernel_count());
+  for (uint32_t number = 0; number < kernel_stamps_.size(); ++number) {
+    KernelView kernel;
+    if (reader_->Kernel(number, &kernel_stamps_[number], &kernel)) {
+      ToProto(kernel, update.add_kernels());
+    }
+  }
   return update;
 }
 
@@ -237,6 +254,7 @@ void Batcher::SayAgain() {
   last_stamp_ = max_stamp_ = 0;
   device_said_.clear();
   warnings_said_ = own_warnings_said_ = 0;
+  kernel_stamps_.clear();
   oom_said_ = false;
   tables_due_ = true;
 }

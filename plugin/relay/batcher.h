@@ -17,8 +17,8 @@
 
 namespace invact {
 
-// What may still be put into batches. Names, warnings and the last tables
-// always may.
+// What may still be put into batches. Names, warnings, kernels and the last
+// tables always may.
 struct Room {
   bool events = true;
   bool steps = true;
@@ -56,6 +56,7 @@ class Batcher {
   void Pack(Packer* packer, bool tables, bool last);
   void PackNames(Packer* packer);
   void PackTables(Packer* packer, bool last);
+  bool AnyKernelNew() const;
   v1::RunUpdate Update();
   // So far, events and step totals.
   uint64_t Dropped() const;
@@ -80,6 +81,7 @@ class Batcher {
   size_t warnings_said_ = 0;
   std::vector<std::string> own_warnings_;
   size_t own_warnings_said_ = 0;
+  std::vector<uint64_t> kernel_stamps_;
   bool oom_said_ = false;
   int said_again_ = 0;
 };

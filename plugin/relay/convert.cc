@@ -117,6 +117,23 @@ void ToProto(const OomView& view, v1::OutOfMemory* out) {
   out->set_saved_bytes(view.saved_bytes);
 }
 
+void ToProto(const KernelView& view, v1::KernelCalibration* out) {
+  out->set_op(view.op);
+  out->set_dtype(view.dtype);
+  out->set_device(view.device);
+  out->set_library(view.library);
+  out->set_side_bits(view.side_bits);
+  out->set_served(view.reason == Reason::kNone);
+  out->set_reason(Text(Name(view.reason)));
+  out->set_detail(view.detail);
+  if (view.stated_max >= 0) out->set_stated_max(view.stated_max);
+  if (view.stated_rms >= 0) out->set_stated_rms(view.stated_rms);
+  if (view.floor_max >= 0) out->set_floor_max(view.floor_max);
+  if (view.floor_rms >= 0) out->set_floor_rms(view.floor_rms);
+  if (view.error_max >= 0) out->set_error_max(view.error_max);
+  if (view.error_rms >= 0) out->set_error_rms(view.error_rms);
+}
+
 void ToProto(const TableView& table, const std::vector<ScopeSums>& scopes,
              v1::SiteTable* out) {
   ToProto(table.totals, out->mutable_totals());

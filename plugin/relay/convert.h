@@ -16,6 +16,7 @@ void ToProto(const StepTotalsPod& totals, v1::StepTotals* out);
 void ToProto(uint32_t number, const ScopeView& view, v1::Scope* out);
 void ToProto(uint32_t number, const SiteView& view, v1::Site* out);
 void ToProto(const OomView& view, v1::OutOfMemory* out);
+void ToProto(const KernelView& view, v1::KernelCalibration* out);
 void ToProto(const TableView& table, const std::vector<ScopeSums>& scopes,
              v1::SiteTable* out);
 

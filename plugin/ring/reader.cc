@@ -11,6 +11,8 @@ namespace {
 constexpr size_t kNameLimit = 250;
 constexpr size_t kPathLimit = 4000;
 constexpr size_t kDtypeLimit = 60;
+constexpr size_t kDetailLimit = 1000;  // and of a library's path
+constexpr uint32_t kMostSideBits = 64;
 constexpr int kTableTries = 64;
 // What the daemon takes for a byte count, a time and a step.
 constexpr int64_t kMostBytes = int64_t{1} << 56;
@@ -48,6 +50,10 @@ int64_t BoundOrUnknown(int64_t value) {
 }
 double SecondsOrUnknown(double value) {
   return std::isfinite(value) && value >= 0 && value <= 1e9 ? value : -1.0;
+}
+
+double ErrorOrUnknown(double value) {
+  return std::isfinite(value) && value >= 0 ? value : -1.0;
 }
 
 StepTotalsPod Checked(StepTotalsPod totals) {
@@ -312,6 +318,42 @@ SiteView Reader::Site(uint32_t number) const {
 
 uint32_t Reader::SiteStamp(uint32_t number) const {
   return shared_->sites[number].op.load(std::memory_order_relaxed);
+}
+
+uint32_t Reader::kernel_count() const {
+  return std::min(shared_->control.kernel_count.load(std::memory_order_acquire),
+                  kMaxKernels);
+}
+
+bool Reader::KernelChanged(uint32_t number, uint64_t stamp) const {
+  const uint64_t version =
+      shared_->control.kernels[number].version.load(std::memory_order_relaxed);
+  return version != stamp && (version & 1) == 0;
+}
+
+bool Reader::Kernel(uint32_t number, uint64_t* stamp, KernelView* out) const {
+  const KernelSlot& slot = shared_->control.kernels[number];
+  const uint64_t version = slot.version.load(std::memory_order_acquire);
+  if (version == *stamp || (version & 1) != 0) return false;
+  KernelEntry entry;
+  LoadWords(&entry, &slot.entry, sizeof(entry));
+  if (slot.version.load(std::memory_order_relaxed) != version) return false;
+  *stamp = version;
+  out->op = Text(entry.op, kNameLimit);
+  out->dtype = Text(entry.dtype, kDtypeLimit);
+  out->device = Text(entry.device, kNameLimit);
+  out->library = Text(entry.library, kDetailLimit);
+  out->detail = Text(entry.detail, kDetailLimit);
+  out->side_bits =
+      static_cast<int32_t>(std::min(entry.side_bits, kMostSideBits));
+  out->reason = static_cast<Reason>(entry.reason);
+  out->stated_max = ErrorOrUnknown(entry.stated_max);
+  out->stated_rms = ErrorOrUnknown(entry.stated_rms);
+  out->floor_max = ErrorOrUnknown(entry.floor_max);
+  out->floor_rms = ErrorOrUnknown(entry.floor_rms);
+  out->error_max = ErrorOrUnknown(entry.error_max);
+  out->error_rms = ErrorOrUnknown(entry.error_rms);
+  return true;
 }
 
 bool Reader::ReadTable(const SiteTable (&tables)[2], uint32_t slot_untrusted,

@@ -56,6 +56,16 @@ struct OomView {
   std::string layer;
 };
 
+// Texts as KernelFinding has them. An error below 0 is not known.
+struct KernelView {
+  std::string op, dtype, device, library, detail;
+  int32_t side_bits = 0;
+  Reason reason = Reason::kNone;  // kNone: served
+  double stated_max = -1, stated_rms = -1;
+  double floor_max = -1, floor_rms = -1;
+  double error_max = -1, error_rms = -1;
+};
+
 class Reader {
  public:
   explicit Reader(SharedRun* shared_untrusted);
@@ -81,6 +91,13 @@ class Reader {
   SiteView Site(uint32_t number) const;
   // Changes when the site has to be sent again.
   uint32_t SiteStamp(uint32_t number) const;
+
+  uint32_t kernel_count() const;
+  // Whether Kernel would give something for that stamp.
+  bool KernelChanged(uint32_t number, uint64_t stamp) const;
+  // False when it is being written, or is as old as `*stamp` (0: never seen),
+  // which is updated.
+  bool Kernel(uint32_t number, uint64_t* stamp, KernelView* out) const;
 
   // The newest whole table. False when there is none, or none newer than
   // `*stamp`, which is updated.

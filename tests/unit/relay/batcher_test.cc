@@ -223,6 +223,68 @@ TEST_F(BatcherTest, TablesBecomeRareWhereNobodyAcknowledges) {
   EXPECT_LT(tables, 400);
 }
 
+KernelEntry Kernel(uint32_t op, double error_max) {
+  KernelEntry entry = {};
+  entry.op = op;
+  entry.error_max = error_max;
+  entry.error_rms = -1;
+  return entry;
+}
+
+TEST_F(BatcherTest, AKernelIsSaidWhenItIsCalibratedAndAgainWhenAnew) {
+  Look();
+  const uint32_t gelu = AppendText(shared_.get(), "aten::gelu");
+  PutKernel(shared_.get(), 0, Kernel(gelu, 0.5));
+  Look();
+  Look();
+  ASSERT_EQ(batches_.back().update().kernels_size(), 1);
+  const size_t said = batches_.size();
+  v1::KernelCalibration kernel = batches_.back().update().kernels(0);
+  EXPECT_EQ(kernel.op(), "aten::gelu");
+  EXPECT_TRUE(kernel.served());
+  EXPECT_EQ(kernel.reason(), "");
+  EXPECT_EQ(kernel.error_max(), 0.5);
+  EXPECT_FALSE(kernel.has_error_rms());
+
+  PutKernel(shared_.get(), 1, Kernel(gelu, 0.25));
+  KernelEntry failed = Kernel(gelu, 0.75);
+  failed.reason = static_cast<uint8_t>(Reason::kCalibrationFailed);
+  PutKernel(shared_.get(), 0, failed);
+  Look();
+  ASSERT_EQ(batches_.size(), said + 1);
+  ASSERT_EQ(batches_.back().update().kernels_size(), 2);
+  kernel = batches_.back().update().kernels(0);
+  EXPECT_FALSE(kernel.served());
+  EXPECT_EQ(kernel.reason(), "CALIBRATION_FAILED");
+  EXPECT_EQ(kernel.error_max(), 0.75);
+
+  // Batches were lost, among them perhaps this one.
+  batcher_.SayAgain();
+  Last();
+  EXPECT_EQ(batches_.back().update().kernels_size(), 2);
+}
+
+TEST_F(BatcherTest, AsManyKernelsAsThereAreSlotsFitOneBatch) {
+  const std::string longest(60000, 'x');
+  KernelEntry entry = {};
+  entry.op = entry.dtype = entry.device = entry.library = entry.detail =
+      AppendText(shared_.get(), longest);
+  for (uint32_t n = 0; n < kMaxKernels; ++n) {
+    PutKernel(shared_.get(), n, entry);
+  }
+  for (uint32_t n = 0; n < 32; ++n) {
+    shared_->control.warnings[n].store(entry.detail);
+  }
+  shared_->control.warning_count.store(32);
+  for (int n = 0; n < 16; ++n) batcher_.Warn(longest);
+  Look();
+  int kernels = 0;
+  for (const v1::Batch& batch : batches_) {
+    kernels += batch.update().kernels_size();
+  }
+  EXPECT_EQ(kernels, static_cast<int>(kMaxKernels));
+}
+
 TEST_F(BatcherTest, LossesFoundAfterTheEndAreSaidAtOnce) {
   AppendScope(shared_.get(), "model", false);
   Last();

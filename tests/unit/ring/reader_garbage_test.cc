@@ -105,6 +105,23 @@ void ReadAll(SharedRun* shared) {
     ExpectText(site.dtype, 64);
     EXPECT_LT(site.category, Category::kCount);
   }
+  ASSERT_LE(reader.kernel_count(), kMaxKernels);
+  for (uint32_t n = 0; n < reader.kernel_count(); ++n) {
+    uint64_t stamp = 0;
+    KernelView kernel;
+    if (!reader.Kernel(n, &stamp, &kernel)) continue;
+    for (const std::string* text : {&kernel.op, &kernel.dtype, &kernel.device,
+                                    &kernel.library, &kernel.detail}) {
+      ExpectText(*text, 1000);
+    }
+    EXPECT_GE(kernel.side_bits, 0);
+    EXPECT_LE(kernel.side_bits, 64);
+    for (double error :
+         {kernel.stated_max, kernel.stated_rms, kernel.floor_max,
+          kernel.floor_rms, kernel.error_max, kernel.error_rms}) {
+      EXPECT_TRUE(std::isfinite(error) && (error >= 0 || error == -1));
+    }
+  }
   for (int which = 0; which < 3; ++which) {
     uint64_t stamp = 0;
     TableView table;

@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kNameBytes = 256;
 constexpr size_t kPathBytes = 4096;
 constexpr size_t kMaxRows = 32768;
+constexpr size_t kMaxKernels = 256;  // of one message
 constexpr int64_t kMaxBytes = int64_t{1} << 56;
 constexpr int64_t kMaxWallNs = int64_t{1} << 62;
 constexpr int64_t kMaxStep = int64_t{1} << 48;
@@ -120,6 +121,30 @@ void CheckTable(Checker& check, const v1::SiteTable& table) {
   }
 }
 
+void CheckKernels(
+    Checker& check,
+    const google::protobuf::RepeatedPtrField<v1::KernelCalibration>& kernels) {
+  check.Count("kernels", kernels.size(), kMaxKernels);
+  for (const v1::KernelCalibration& kernel : kernels) {
+    if (!check.ok()) return;
+    check.Text("kernel.op", kernel.op(), kNameBytes);
+    check.Text("kernel.dtype", kernel.dtype(), 64);
+    check.Text("kernel.device", kernel.device(), kNameBytes);
+    check.Text("kernel.library", kernel.library(), kPathBytes);
+    check.Text("kernel.reason", kernel.reason(), kNameBytes);
+    check.Text("kernel.detail", kernel.detail(), kPathBytes);
+    check.Range("kernel.side_bits", kernel.side_bits(), 0, 1024);
+    // Ours sends what is not finite as not known; a reader can't mend it.
+    for (double error :
+         {kernel.stated_max(), kernel.stated_rms(), kernel.floor_max(),
+          kernel.floor_rms(), kernel.error_max(), kernel.error_rms()}) {
+      if (!std::isfinite(error) || error < 0) {
+        check.Fail("kernel", "an error is negative or not finite");
+      }
+    }
+  }
+}
+
 bool IsRunId(absl::string_view id) {
   return id.size() == 16 && std::all_of(id.begin(), id.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -160,15 +185,7 @@ absl::Status ValidateHello(const v1::Hello& hello_untrusted) {
   check.Range("run.started_at.seconds", run.started_at().seconds(), 0,
               kMaxWallNs / 1'000'000'000);
   check.Range("run.started_at.nanos", run.started_at().nanos(), 0, 999'999'999);
-  check.Count("kernels", hello.kernels_size(), 256);
-  for (const v1::KernelCalibration& kernel : hello.kernels()) {
-    if (!check.ok()) break;
-    check.Text("kernel.op", kernel.op(), kNameBytes);
-    check.Text("kernel.dtype", kernel.dtype(), 64);
-    check.Text("kernel.device", kernel.device(), kNameBytes);
-    check.Text("kernel.library", kernel.library(), kNameBytes);
-    check.Text("kernel.reason", kernel.reason(), kNameBytes);
-  }
+  CheckKernels(check, hello.kernels());
   return check.status();
 }
 
@@ -227,6 +244,7 @@ absl::Status ValidateBatch(const v1::Batch& batch_untrusted) {
     if (!check.ok()) break;
     check.Text("update.warnings", text, kPathBytes);
   }
+  CheckKernels(check, batch.update().kernels());
   if (batch.has_end()) {
     check.OneOf("end.state", batch.end().state(), {"finished", "crashed"});
     check.OneOf("end.end_reason", batch.end().end_reason(),

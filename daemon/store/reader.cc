@@ -125,24 +125,45 @@ absl::Status ReadSession::LoadRest(int64_t run, StoredRun* out) {
       db_->Prepare("SELECT text FROM warnings WHERE run = ? ORDER BY n");
   warnings.Bind(run);
   while (warnings.Next()) out->warnings.push_back(warnings.Text());
-  if (!warnings.status().ok()) return warnings.status();
-  Query kernels = db_->Prepare(
-      "SELECT op, dtype, device, library, error_max, error_rms, served, reason "
-      "FROM kernels WHERE run = ?");
-  kernels.Bind(run);
-  while (kernels.Next()) {
-    v1::KernelCalibration kernel;
-    kernel.set_op(kernels.Text());
-    kernel.set_dtype(kernels.Text());
-    kernel.set_device(kernels.Text());
-    kernel.set_library(kernels.Text());
-    kernel.set_error_max(kernels.Double());
-    kernel.set_error_rms(kernels.Double());
-    kernel.set_served(kernels.Int() != 0);
-    kernel.set_reason(kernels.Text());
-    out->kernels.push_back(std::move(kernel));
+  return warnings.status();
+}
+
+absl::StatusOr<StoredKernels> ReadSession::Kernels(int64_t run) {
+  StoredKernels out;
+  {
+    Query told = db_->Prepare("SELECT kernels_told FROM runs WHERE pk = ?");
+    if (told.Bind(run).Next()) out.told = told.Int() != 0;
+    if (!told.status().ok()) return told.status();
   }
-  return kernels.status();
+  Query query = db_->Prepare(
+      "SELECT op, dtype, device, library, served, reason, detail, side_bits, "
+      "stated_max, stated_rms, floor_max, floor_rms, error_max, error_rms "
+      "FROM kernels WHERE run = ? ORDER BY op, dtype, device");
+  query.Bind(run);
+  while (query.Next()) {
+    v1::KernelCalibration& kernel = out.kernels.emplace_back();
+    kernel.set_op(query.Text());
+    kernel.set_dtype(query.Text());
+    kernel.set_device(query.Text());
+    kernel.set_library(query.Text());
+    kernel.set_served(query.Int() != 0);
+    kernel.set_reason(query.Text());
+    kernel.set_detail(query.Text());
+    if (const auto bits = query.OptionalInt()) {
+      kernel.set_side_bits(static_cast<int32_t>(*bits));
+    }
+    using Set = void (v1::KernelCalibration::*)(double);
+    for (const Set set : {Set{&v1::KernelCalibration::set_stated_max},
+                          Set{&v1::KernelCalibration::set_stated_rms},
+                          Set{&v1::KernelCalibration::set_floor_max},
+                          Set{&v1::KernelCalibration::set_floor_rms},
+                          Set{&v1::KernelCalibration::set_error_max},
+                          Set{&v1::KernelCalibration::set_error_rms}}) {
+      if (const auto error = query.OptionalDouble()) (kernel.*set)(*error);
+    }
+  }
+  if (!query.status().ok()) return query.status();
+  return out;
 }
 
 absl::StatusOr<std::optional<v1::SiteTable>> ReadSession::LoadTable(

@@ -79,6 +79,7 @@ class ReadSession {
                                                     int64_t last,
                                                     int64_t limit);
   absl::StatusOr<std::optional<v1::StepTotals>> NewestStep(int64_t run);
+  absl::StatusOr<StoredKernels> Kernels(int64_t run);
   absl::StatusOr<EventPage> Events(int64_t run, int64_t first_step,
                                    int64_t last_step, EventPlace from,
                                    int64_t limit);

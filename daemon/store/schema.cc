@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/store/schema_v1.h"
+#include "daemon/store/schema_v2.h"
 
 namespace invact {
 namespace {
@@ -42,7 +43,8 @@ absl::Status CopyBefore(Database& db, const std::string& path, int64_t next) {
 }  // namespace
 
 const std::vector<std::string_view>& SchemaSteps() {
-  static const auto* steps = new std::vector<std::string_view>{kSchemaV1};
+  static const auto* steps =
+      new std::vector<std::string_view>{kSchemaV1, kSchemaV2};
   return *steps;
 }
 

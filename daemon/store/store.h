@@ -114,6 +114,7 @@ class Store {
   absl::Status AppendSteps(int64_t run, const v1::Batch& batch);
   absl::Status AppendEvents(int64_t run, const v1::Batch& batch);
   absl::Status AppendUpdate(int64_t run, const v1::Batch& batch);
+  absl::Status WriteKernel(int64_t run, const v1::KernelCalibration& kernel);
   absl::Status AppendEnd(int64_t run, const v1::RunEnd& end, int64_t now_ns);
   absl::Status WriteSiteTable(int64_t run, const char* kind,
                               const v1::SiteTable& table);

@@ -16,6 +16,8 @@ constexpr char kLive[] = "live";
 
 // Warnings are said once a thing; more than this is a broken job.
 constexpr int64_t kMaxWarnings = 100;
+// Ops, dtypes and devices of a job; the same.
+constexpr int64_t kMaxKernels = 1024;
 
 }  // namespace
 
@@ -152,6 +154,9 @@ absl::Status Store::AppendUpdate(int64_t run, const v1::Batch& batch) {
                    .BindAll(run, text, kMaxWarnings)
                    .Run();
     }
+    for (const v1::KernelCalibration& kernel : update.kernels()) {
+      if (status.ok()) status = WriteKernel(run, kernel);
+    }
   }
   if (status.ok() && batch.has_out_of_memory()) {
     const v1::OutOfMemory& oom = batch.out_of_memory();
@@ -165,6 +170,39 @@ absl::Status Store::AppendUpdate(int64_t run, const v1::Batch& batch) {
                  .Run();
   }
   return status;
+}
+
+absl::Status Store::WriteKernel(int64_t run,
+                                const v1::KernelCalibration& kernel) {
+  // The library is part of the key, and may be another one than before.
+  absl::Status status =
+      db_->Prepare(
+             "DELETE FROM kernels WHERE run = ? AND op = ? "
+             "AND dtype = ? AND device = ?")
+          .BindAll(run, kernel.op(), kernel.dtype(), kernel.device())
+          .Run();
+  if (!status.ok()) return status;
+  const auto number = [](bool known, auto value) {
+    return known ? std::optional(value) : std::nullopt;
+  };
+  return db_
+      ->Prepare(
+          "INSERT INTO kernels (run, op, dtype, device, library, served, "
+          "reason, detail, side_bits, stated_max, stated_rms, floor_max, "
+          "floor_rms, error_max, error_rms) "
+          "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
+          "?15 WHERE (SELECT COUNT(*) FROM kernels WHERE run = ?1) < ?16")
+      .BindAll(run, kernel.op(), kernel.dtype(), kernel.device(),
+               kernel.library(), int64_t{kernel.served()}, kernel.reason(),
+               kernel.detail(),
+               number(kernel.has_side_bits(), int64_t{kernel.side_bits()}),
+               number(kernel.has_stated_max(), kernel.stated_max()),
+               number(kernel.has_stated_rms(), kernel.stated_rms()),
+               number(kernel.has_floor_max(), kernel.floor_max()),
+               number(kernel.has_floor_rms(), kernel.floor_rms()),
+               number(kernel.has_error_max(), kernel.error_max()),
+               number(kernel.has_error_rms(), kernel.error_rms()), kMaxKernels)
+      .Run();
 }
 
 absl::Status Store::WriteSiteTable(int64_t run, const char* kind,

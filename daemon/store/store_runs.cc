@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/store/store.h"
+#include "proto/spool_format.h"
 
 namespace invact {
 namespace {
@@ -60,27 +61,21 @@ absl::StatusOr<OpenedRun> Store::OpenRun(const v1::Hello& hello,
     Query query = db_->Prepare(
         "INSERT INTO runs (id, name, job_id, state, policy, started_ns, host, "
         "pid, rank, local_rank, world_size, restart, torch_version, device, "
-        "exact, invact_version, secret_sha256, seen_ns) VALUES "
-        "(?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "exact, invact_version, secret_sha256, seen_ns, kernels_told) VALUES "
+        "(?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "RETURNING pk");
     query.BindAll(run.id(), run.name(), job, run.policy(),
                   ToNs(run.started_at()), run.host(), int64_t{run.pid()},
                   int64_t{run.rank()}, int64_t{run.local_rank()},
                   int64_t{run.world_size()}, int64_t{run.restart()},
                   run.torch_version(), run.device(), int64_t{run.exact()},
-                  run.invact_version(), Blob{digest}, now_ns);
+                  run.invact_version(), Blob{digest}, now_ns,
+                  int64_t{hello.protocol_minor() >= kMinorTellsKernels});
     if (query.Next()) opened.pk = query.Int();
     if (absl::Status status = query.Run(); !status.ok()) return status;
   }
   for (const v1::KernelCalibration& kernel : hello.kernels()) {
-    absl::Status status =
-        db_->Prepare(
-               "INSERT OR REPLACE INTO kernels VALUES "
-               "(?, ?, ?, ?, ?, ?, ?, ?, ?)")
-            .BindAll(opened.pk, kernel.op(), kernel.dtype(), kernel.device(),
-                     kernel.library(), kernel.error_max(), kernel.error_rms(),
-                     int64_t{kernel.served()}, kernel.reason())
-            .Run();
+    absl::Status status = WriteKernel(opened.pk, kernel);
     if (!status.ok()) return status;
   }
   ParentTold told;

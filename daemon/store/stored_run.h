@@ -24,7 +24,12 @@ struct StoredRun {
   v1::Losses losses;
   std::vector<std::string> warnings;
   std::optional<v1::OutOfMemory> out_of_memory;
-  std::vector<v1::KernelCalibration> kernels;
+};
+
+struct StoredKernels {
+  // The run's relay tells of kernels: none means that none was calibrated.
+  bool told = false;
+  std::vector<v1::KernelCalibration> kernels;  // by op, dtype and device
 };
 
 }  // namespace invact

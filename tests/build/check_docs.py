@@ -11,6 +11,7 @@ usage: check_docs.py ROOT [PROGRAM...]
 import functools
 import glob
 import os
+import pathlib
 import re
 import sqlite3
 import subprocess
@@ -115,11 +116,12 @@ def check_keys(root, path, text):
 
 
 def view_columns(root):
-    """The columns of each view of daemon/store/schema_v1.h."""
-    sql = re.search(r'R"sql\((.*?)\)sql"', read(
-        root, "daemon/store/schema_v1.h"), re.S)[1]
+    """The columns of each view after all steps of daemon/store/schema_v*.h."""
     database = sqlite3.connect(":memory:")
-    database.executescript(sql)
+    steps = pathlib.Path(root).glob("daemon/store/schema_v*.h")
+    for path in sorted(steps, key=lambda path: int(path.stem[8:])):
+        database.executescript(re.search(r'R"sql\((.*?)\)sql"', read(
+            root, path.relative_to(root)), re.S)[1])
     return {view: [row[1] for row in database.execute(
         f"PRAGMA table_info({view})")] for view, in database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'view'").fetchall()}

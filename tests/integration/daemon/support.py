@@ -82,7 +82,7 @@ class Relay:
     messages."""
 
     def __init__(self, client, run_id=None, secret=None, major=1, timeout=60,
-                 connect=True, **run):
+                 connect=True, minor=1, kernels=(), **run):
         self.client = client
         self.id = run_id or secrets.token_hex(8)
         self.secret = secret or secrets.token_bytes(16)
@@ -95,7 +95,7 @@ class Relay:
                                 metadata=client.metadata)
         request = client.message("StreamRequest")()
         hello = request.hello
-        hello.protocol_major = major
+        hello.protocol_major, hello.protocol_minor = major, minor
         hello.run_secret = self.secret
         fields = dict(id=self.id, name="train.py", job_id=self.id, pid=4242,
                       policy="invert", host="here", torch_version="2.11.0",
@@ -105,8 +105,8 @@ class Relay:
         for key, value in fields.items():
             setattr(hello.run, key, value)
         hello.run.started_at.FromNanoseconds(int(started * NS))
-        kernel = hello.kernels.add()
-        kernel.op, kernel.dtype, kernel.served = "aten::gelu", "float32", True
+        for kernel in kernels:
+            hello.kernels.add(**kernel)
         self.hello = request
         self.send(request)
 

@@ -14,7 +14,7 @@ from jobs import wait_for
 
 def test_a_finished_run_is_stored_to_the_last_record(daemon, make_job):
     daemon.start()
-    job = make_job(steps=300, sites=20, rate=50000, threads=3, end=3)
+    job = make_job(steps=300, sites=20, rate=50000, threads=3, end=3, kernels=3)
 
     code, children = job.finish()
 
@@ -34,12 +34,13 @@ def test_a_finished_run_is_stored_to_the_last_record(daemon, make_job):
              "invert") for which in ("last", "max")]
     assert daemon.rows("SELECT name FROM layers_v1 WHERE which = 'last' "
                        "ORDER BY baseline_bytes")[9] == ("model.layers.10",)
+    assert jobs.kernels(daemon, job.id) == jobs.KERNELS
     job.wait_relay()
     assert list(job.spool.iterdir()) == []
 
 
 def test_a_daemon_that_starts_later_gets_all(daemon, make_job):
-    job = make_job(rate=50000, threads=2)
+    job = make_job(rate=50000, threads=2, kernels=3)
     job.wait_steps(200)
     assert job.segments()
 
@@ -52,11 +53,12 @@ def test_a_daemon_that_starts_later_gets_all(daemon, make_job):
     assert (found["state"], found["exit_code"]) == ("finished", 0)
     jobs.check_whole(daemon, job)
     assert jobs.steps(daemon, job.id) == list(range(job.progress()[0]))
+    assert jobs.kernels(daemon, job.id) == jobs.KERNELS
 
 
 def test_without_a_daemon_the_spool_holds_all_and_is_adopted(
         daemon, make_job):
-    job = make_job(steps=300, rate=50000, threads=2)
+    job = make_job(steps=300, rate=50000, threads=2, kernels=3)
     job.finish()
     job.wait_relay()
 
@@ -75,6 +77,7 @@ def test_without_a_daemon_the_spool_holds_all_and_is_adopted(
     assert (found["state"], found["end_reason"]) == ("finished", "exit")
     jobs.check_whole(daemon, job)
     assert jobs.steps(daemon, job.id) == list(range(300))
+    assert jobs.kernels(daemon, job.id) == jobs.KERNELS
     wait_for(lambda: not job.run_folder.exists(), what="the spool is removed")
 
 

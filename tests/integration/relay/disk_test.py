@@ -210,7 +210,7 @@ def test_a_vanished_spool_folder_stops_nothing(daemon, make_job):
 def test_a_daemon_that_lost_its_database_gets_a_run_without_holes(
         daemon, make_job):
     daemon.start()
-    job = make_job(rate=5000)
+    job = make_job(rate=5000, kernels=3)
     wait_for(lambda: len(jobs.sequence(daemon, job.id)) > 5)
     daemon.kill()
     shutil.rmtree(daemon.state)
@@ -226,6 +226,7 @@ def test_a_daemon_that_lost_its_database_gets_a_run_without_holes(
     assert seqs == list(range(1, len(seqs) + 1))
     assert daemon.rows("SELECT COUNT(name), MAX(step) FROM layers_v1 WHERE "
                        "which = 'last'") == [(20, job.progress()[0] - 1)]
+    assert jobs.kernels(daemon, job.id) == jobs.KERNELS
 
 
 def test_a_relay_that_is_asked_twice_to_stop_leaves_its_spool_in_order(

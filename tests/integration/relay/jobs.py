@@ -130,6 +130,19 @@ def run(daemon, run_id):
     return dict(zip(columns, found[0])) if found else None
 
 
+KERNELS = [  # as ring_job leaves three of them
+    (f"op{number}", "bfloat16", "cpu", "built-in", 1, unit, 2 * unit, 3 * unit,
+     4 * unit, 5 * unit, 6 * unit, 1, None, None)
+    for number, unit in enumerate((0.25, 0.5, 0.5))]
+
+
+def kernels(daemon, run_id):
+    return daemon.rows(
+        "SELECT op, dtype, device, library, side_bits, stated_max, stated_rms, "
+        "floor_max, floor_rms, error_max, error_rms, served, reason, detail "
+        "FROM kernels_v1 WHERE run_id = ? ORDER BY op", run_id)
+
+
 def ended(daemon, run_id):
     found = run(daemon, run_id)
     return found if found and found["state"] != "running" else None

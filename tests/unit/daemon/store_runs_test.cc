@@ -122,6 +122,7 @@ TEST_F(StoreRuns, ARunningRunIsNotDeletedAndAnEndedOneLeavesNothing) {
   batch.add_scopes()->set_id(1);
   batch.add_sites()->set_id(1);
   batch.mutable_update()->add_warnings("something");
+  batch.mutable_update()->add_kernels()->set_op("aten::gelu");
   batch.add_steps()->set_phase("done");
   batch.mutable_last_step()->mutable_totals()->set_phase("done");
   batch.mutable_last_step()->add_rows();

@@ -77,6 +77,8 @@ TEST(Validate, AHellosFieldsHaveLimits) {
          for (int i = 0; i < 257; ++i) h.add_kernels();
        },
        "kernels"},
+      {[](H& h) { h.add_kernels()->set_op(std::string(257, 'o')); },
+       "kernel.op"},
   };
   for (const auto& [spoil, field] : kCases) {
     EXPECT_THAT(Refused(spoil), StartsWith(field));
@@ -117,6 +119,20 @@ TEST(Validate, ABatchsFieldsHaveLimits) {
       {[](B& b) { b.mutable_losses()->set_events_dropped(-1); }, "losses"},
       {[](B& b) { b.mutable_update()->add_warnings(std::string(4097, 'w')); },
        "update.warnings"},
+      {[](B& b) {
+         for (int i = 0; i < 257; ++i) b.mutable_update()->add_kernels();
+       },
+       "kernels"},
+      {[](B& b) {
+         b.mutable_update()->add_kernels()->set_detail(std::string(4097, 'd'));
+       },
+       "kernel.detail"},
+      {[](B& b) { b.mutable_update()->add_kernels()->set_side_bits(-1); },
+       "kernel.side_bits"},
+      {[](B& b) { b.mutable_update()->add_kernels()->set_floor_rms(-1e-9); },
+       "kernel: an error"},
+      {[](B& b) { b.mutable_update()->add_kernels()->set_error_max(NAN); },
+       "kernel: an error"},
       {[](B& b) { b.mutable_end()->set_state("gone"); }, "end.state"},
       {[](B& b) { b.mutable_out_of_memory()->set_phase("done?"); },
        "out_of_memory.phase"},

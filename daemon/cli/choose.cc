@@ -7,18 +7,14 @@
 namespace invact::cli {
 namespace {
 
-void SayRank(Shell& shell, const Selection& selection,
-             const v1::Report& report) {
-  const v1::Run& run = report.run();
+void SayRank(Shell& shell, const Selection& selection, const v1::Run& run,
+             const char* which) {
   if (selection.rank || run.world_size() < 2 ||
       absl::StartsWith(run.id(), selection.run)) {
     return;
   }
   shell.output.Note(absl::StrCat("rank ", run.rank(), " of job ", run.job_id(),
-                                 " (", run.world_size(), " ranks), the one ",
-                                 report.peak().has_allocated_bytes()
-                                     ? "with the highest peak"
-                                     : "that held most",
+                                 " (", run.world_size(), " ranks)", which,
                                  "; --rank N shows another"));
 }
 
@@ -44,8 +40,25 @@ absl::StatusOr<v1::Report> FetchReport(Shell& shell,
   if (selection.rank) request.set_rank(*selection.rank);
   request.set_step(selection.step);
   auto report = (*daemon)->Call(&Client::Stub::GetReport, request);
-  if (report.ok()) SayRank(shell, selection, *report);
+  if (report.ok()) {
+    SayRank(shell, selection, report->run(),
+            report->peak().has_allocated_bytes()
+                ? ", the one with the highest peak"
+                : ", the one that held most");
+  }
   return report;
+}
+
+absl::StatusOr<v1::ListKernelsResponse> FetchKernels(
+    Shell& shell, const Selection& selection) {
+  absl::StatusOr<Client*> daemon = shell.Daemon();
+  if (!daemon.ok()) return daemon.status();
+  v1::ListKernelsRequest request;
+  request.set_run(selection.run);
+  if (selection.rank) request.set_rank(*selection.rank);
+  auto kernels = (*daemon)->Call(&Client::Stub::ListKernels, request);
+  if (kernels.ok()) SayRank(shell, selection, kernels->run(), "");
+  return kernels;
 }
 
 }  // namespace invact::cli

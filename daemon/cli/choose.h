@@ -1,4 +1,4 @@
-// Which run a verb is about, and its report.
+// Which run a verb is about, and its report or kernels.
 #ifndef INVACT_DAEMON_CLI_CHOOSE_H_
 #define INVACT_DAEMON_CLI_CHOOSE_H_
 
@@ -24,6 +24,9 @@ void AddSelection(CLI::App* verb, Selection* selection);
 // says which one is shown.
 absl::StatusOr<v1::Report> FetchReport(Shell& shell,
                                        const Selection& selection);
+
+absl::StatusOr<v1::ListKernelsResponse> FetchKernels(
+    Shell& shell, const Selection& selection);
 
 }  // namespace invact::cli
 

@@ -77,6 +77,7 @@ void AddVerbs(CLI::App& app, Shell& shell) {
   AddReport(app, shell);
   AddDiff(app, shell);
   AddCheck(app, shell);
+  AddKernels(app, shell);
   AddWatch(app, shell);
   AddExport(app, shell);
   AddRm(app, shell);

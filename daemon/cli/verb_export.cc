@@ -5,6 +5,7 @@
 #include "daemon/cli/choose.h"
 #include "daemon/cli/step_json.h"
 #include "daemon/cli/verbs.h"
+#include "daemon/report/kernels.h"
 
 namespace invact::cli {
 namespace {
@@ -68,11 +69,20 @@ class Array {
 
 absl::Status ExportJson(Shell& shell, Client& client,
                         const v1::Report& report) {
+  v1::ListKernelsRequest request;
+  request.set_run(report.run().id());
+  auto stored = client.Call(&Client::Stub::ListKernels, request);
+  if (!stored.ok()) return stored.status();
   Output& output = shell.output;
   std::string head = DumpLine(ReportFields(report));
   head.pop_back();
   output.Data(absl::StrCat("{\n  \"schema\": \"invact.export/v1\",\n",
-                           "  \"report\": ", head, ",\n  \"steps\": ["));
+                           "  \"report\": ", head, ",\n  \"kernels\": ["));
+  Array kernels(&output);
+  for (const v1::KernelCalibration& kernel : stored->kernels()) {
+    if (!kernels.Add(KernelFields(kernel))) return absl::OkStatus();
+  }
+  output.Data("\n  ],\n  \"steps\": [");
   Array steps(&output);
   absl::Status status =
       ForEachPage(client, report.run().id(), false,

@@ -16,6 +16,7 @@ void AddLs(CLI::App& app, Shell& shell);
 void AddReport(CLI::App& app, Shell& shell);
 void AddDiff(CLI::App& app, Shell& shell);
 void AddCheck(CLI::App& app, Shell& shell);
+void AddKernels(CLI::App& app, Shell& shell);
 void AddWatch(CLI::App& app, Shell& shell);
 void AddExport(CLI::App& app, Shell& shell);
 void AddRm(CLI::App& app, Shell& shell);

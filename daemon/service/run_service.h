@@ -62,6 +62,9 @@ class RunService final : public v1::RunService::WithCallbackMethod_WatchRun<
   grpc::Status CompareRuns(grpc::ServerContext* context,
                            const v1::CompareRunsRequest* request,
                            v1::CompareRunsResponse* response) override;
+  grpc::Status ListKernels(grpc::ServerContext* context,
+                           const v1::ListKernelsRequest* request,
+                           v1::ListKernelsResponse* response) override;
   grpc::Status QueryTimeline(grpc::ServerContext* context,
                              const v1::QueryTimelineRequest* request,
                              v1::QueryTimelineResponse* response) override;

@@ -1,8 +1,9 @@
-// RunService: reports, their layers, and several beside each other.
+// RunService: reports, their layers, several beside each other, and kernels.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/report/build_report.h"
+#include "daemon/report/kernels.h"
 #include "daemon/service/paging.h"
 #include "daemon/service/rpc_status.h"
 #include "daemon/service/run_service.h"
@@ -84,6 +85,29 @@ grpc::Status RunService::ListLayers(grpc::ServerContext* context,
     }
     if (end < layers.size()) {
       response->set_next_page_token(absl::StrCat("l:", step, ":", end));
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status RunService::ListKernels(grpc::ServerContext* context,
+                                     const v1::ListKernelsRequest* request,
+                                     v1::ListKernelsResponse* response) {
+  return Serve(context, [&]() -> absl::Status {
+    absl::StatusOr<ReadSession> session = Read(*context);
+    if (!session.ok()) return session.status();
+    std::optional<int> rank;
+    if (request->has_rank()) rank = request->rank();
+    absl::StatusOr<RunRow> row = Choose(*session, request->run(), rank);
+    if (!row.ok()) return row.status();
+    absl::StatusOr<StoredKernels> stored = session->Kernels(row->pk);
+    if (!stored.ok()) return stored.status();
+    *response->mutable_run() = row->run;
+    for (v1::KernelCalibration& kernel : stored->kernels) {
+      response->add_kernels()->Swap(&kernel);
+    }
+    if (response->kernels().empty()) {
+      response->set_why_none(WhyNoKernels(row->run, *stored));
     }
     return absl::OkStatus();
   });

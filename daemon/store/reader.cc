@@ -131,8 +131,13 @@ absl::Status ReadSession::LoadRest(int64_t run, StoredRun* out) {
 absl::StatusOr<StoredKernels> ReadSession::Kernels(int64_t run) {
   StoredKernels out;
   {
-    Query told = db_->Prepare("SELECT kernels_told FROM runs WHERE pk = ?");
-    if (told.Bind(run).Next()) out.told = told.Int() != 0;
+    Query told = db_->Prepare(
+        "SELECT kernels_told, EXISTS (SELECT 1 FROM site_rows WHERE run = pk "
+        "AND action = 'invert') FROM runs WHERE pk = ?");
+    if (told.Bind(run).Next()) {
+      out.told = told.Int() != 0;
+      out.inverted = told.Int() != 0;
+    }
     if (!told.status().ok()) return told.status();
   }
   Query query = db_->Prepare(

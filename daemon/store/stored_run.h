@@ -29,6 +29,7 @@ struct StoredRun {
 struct StoredKernels {
   // The run's relay tells of kernels: none means that none was calibrated.
   bool told = false;
+  bool inverted = false;  // a call site of a stored step was
   std::vector<v1::KernelCalibration> kernels;  // by op, dtype and device
 };
 

@@ -154,8 +154,8 @@ def test_version_starts_no_daemon(place):
 
 
 @pytest.mark.parametrize("verb", [
-    "", "run", "env", "daemon", "ls", "report", "diff", "check", "watch",
-    "export", "rm", "doctor", "version"])
+    "", "run", "env", "daemon", "ls", "report", "diff", "check",
+    "kernels", "watch", "export", "rm", "doctor", "version"])
 def test_help_comes_on_stdout_and_needs_nothing(place, verb):
     out = place.ok(*verb.split(), "--help")
     assert "Usage: invact" in out

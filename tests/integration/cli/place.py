@@ -85,13 +85,15 @@ class Place:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.socket)) == 0
 
-    def record(self, steps=2, end=("finished", "exit"), client=None, **run):
-        """A run as its relay would have sent it; its id."""
+    def record(self, steps=2, end=("finished", "exit"), client=None,
+               action="invert", **run):
+        """A run as its relay would have sent it; its id. kernels=: what its
+        hello tells of them."""
         relay = Relay(client or self.client(), **run)
         relay.welcome()
         for index in range(steps):
             last = index == steps - 1
-            relay.send_step(index, end=end if last else None)
+            relay.send_step(index, end=end if last else None, action=action)
         relay.wait_ack()
         relay.finish()
         return relay.id

@@ -33,10 +33,27 @@ def test_reflection_and_health_name_the_services(daemon):
     assert {"invact.v1.RunService", "invact.v1.IngestService",
             "grpc.health.v1.Health"} <= set(client.db.get_services())
     for name in ("ListRuns", "GetRun", "GetReport", "ListLayers",
-                 "QueryTimeline", "CompareRuns", "WatchRun"):
+                 "ListKernels", "QueryTimeline", "CompareRuns", "WatchRun"):
         assert client.method("RunService", name)
     check = client.channel.unary_unary("/grpc.health.v1.Health/Check")
     assert check(b"", timeout=5) == b"\x08\x01"  # SERVING
+
+
+def test_kernels_are_read_as_they_were_told(daemon):
+    client = daemon.client()
+    told = dict(op="aten::gelu", dtype="bfloat16", device="cuda:0",
+                library="built-in", served=True, side_bits=1, stated_max=0.5,
+                floor_rms=0.25)
+    relay = ended_run(client, steps=1, kernels=[told])
+
+    reply = client.call("ListKernels", run=relay.id)
+
+    assert reply.run.id == relay.id and reply.why_none == ""
+    kernel, = reply.kernels
+    assert kernel == client.message("KernelCalibration")(**told)
+    assert not kernel.HasField("error_max")
+    other = ended_run(client, steps=1)
+    assert client.call("ListKernels", run=other.id).why_none
 
 
 def test_runs_are_listed_newest_first_and_by_pages(daemon):

@@ -127,7 +127,7 @@ class Relay:
         request.batch.monotonic_time_ns = time.monotonic_ns()
         return request
 
-    def send_step(self, index, layers=3, records=0, end=None):
+    def send_step(self, index, layers=3, records=0, end=None, action="invert"):
         """A batch with one complete step and its table."""
         request = self.batch()
         batch = request.batch
@@ -141,7 +141,7 @@ class Relay:
         for i in range(1, layers + 1):
             table.rows.add(site=i, baseline_bytes=1000 * i,
                            held_bytes=600 * i, side_bytes=10 * i,
-                           action="invert")
+                           action=action)
             table.scopes.add(scope=i, input_bytes=500, calls=1, forward_ns=9)
             totals.baseline_bytes += 1000 * i
             totals.held_bytes += 600 * i

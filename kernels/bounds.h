@@ -19,8 +19,9 @@ struct Bounds {
 // tests/unit/kernels has the less for a y that is rounded correctly.
 inline constexpr Bounds kGeluBounds = {
     "aten::gelu", "none", {1.5e-4, 1.3e-2, 7.2e-3}, {2e-6, 1.6e-3, 4.4e-4}};
+// On CUDA PyTorch's y of this one leaves 1.75e-4.
 inline constexpr Bounds kGeluTanhBounds = {
-    "aten::gelu", "tanh", {1.5e-4, 1.3e-2, 5.2e-3}, {2e-6, 1.6e-3, 3.4e-4}};
+    "aten::gelu", "tanh", {1.8e-4, 1.3e-2, 5.2e-3}, {2e-6, 1.6e-3, 3.4e-4}};
 inline constexpr Bounds kSiluBounds = {
     "aten::silu", "", {1.5e-4, 1.4e-2, 5.6e-3}, {2e-6, 1.7e-3, 3.7e-4}};
 inline constexpr Bounds kMishBounds = {

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The CUDA kernels beside eager PyTorch: the same bits forward for every
-pattern of every dtype, and the time of both at 8192 x 16384.
+pattern of every dtype, the gradient's error for every 16-bit pattern, and the
+time of both, at 8192 x 16384 and by size.
 
 Eager and ours take turns in one stream, in random order; the table has the
 median of each, GB/s as bytes that have to move, and the share of what a
-device-to-device copy reaches in the same run. Criterion: forward + backward at
-most 5 % over eager. With OUT set writes $OUT/bandwidth.json.
+device-to-device copy reaches in the same run. The small sizes are replays of a
+graph with many calls, so that the host does not count. Criterion: forward +
+backward at most 5 % over eager. With OUT set writes $OUT/bandwidth.json.
 """
 import argparse
 import pathlib
@@ -67,6 +69,48 @@ def check_forward(verdicts, kernels):
                            "all patterns differ from eager's bits")
 
 
+def prepare(kernels):
+    """As the plugin does: y of the installed PyTorch, f' from float64."""
+    for key, eager, _ in OPS.values():
+        for dtype, number in kernel_library.DTYPES.items():
+            if kernels[key].table_dtypes >> number & 1:
+                x = next(patterns(dtype))
+                kernel_library.prepare(kernels[key], eager(x),
+                                       slope(eager, x))
+
+
+def slope(eager, x):
+    """f' in float64, on the CPU."""
+    exact = x.cpu().double().requires_grad_()
+    return torch.autograd.grad(eager(exact).sum(), exact)[0]
+
+
+def check_gradient(verdicts, kernels):
+    """dy == 1 on all finite patterns; half a step of dx's own rounding is left
+    out of the largest error, as in the stated bound."""
+    for name, (key, eager, _) in OPS.items():
+        for dtype in (torch.bfloat16, torch.float16):
+            x = next(patterns(dtype))
+            y, side = torch.empty_like(x), kernel_library.new_side(x)
+            dx, ones = torch.empty_like(x), torch.ones_like(x)
+            kernel_library.forward(kernels[key], x, y, side)
+            kernel_library.backward(kernels[key], y, side, ones, dx)
+            finite = x.cpu().isfinite()
+            got, exact = dx.cpu().double()[finite], slope(eager, x)[finite]
+            size = x.cpu().double()[finite].abs()
+            error = (got - exact).abs()
+            half_step = got.abs() * torch.finfo(dtype).eps / 2
+            tiny = torch.finfo(dtype).smallest_normal
+            weight = torch.exp2(size.clamp_min(tiny).log2().floor()) * (
+                -size * size / 2).exp()
+            rms = ((weight * error * error).sum() / weight.sum()).sqrt().item()
+            worst = (error - half_step).max().item()
+            most = kernels[key].error_max[kernel_library.DTYPES[dtype]]
+            verdicts.check(worst <= most, f"gradient {name} {dtype}: largest "
+                           f"error {worst:.2e} (at most {most:.2e}), rms with "
+                           f"dx's rounding {rms:.3e}")
+
+
 def timed(call, sink):
     begin = torch.cuda.Event(enable_timing=True)
     end = torch.cuda.Event(enable_timing=True)
@@ -74,6 +118,43 @@ def timed(call, sink):
     call()
     end.record()
     sink.append((begin, end))
+
+
+def medians(events):
+    return {what: statistics.median(a.elapsed_time(b) for a, b in pairs)
+            for what, pairs in events.items()}
+
+
+def by_size(name, dtype, kernels, count, rounds=15):
+    """ms of one call among many that a graph replays."""
+    key, eager, eager_backward = OPS[name]
+    x, dy = (torch.randn(count, device="cuda", dtype=dtype) for _ in range(2))
+    y, dx = torch.empty_like(x), torch.empty_like(x)
+    side = kernel_library.new_side(x)
+    kernel_library.forward(kernels[key], x, y, side)
+    calls = {
+        "eager forward": lambda: eager(x),
+        "forward": lambda: kernel_library.forward(kernels[key], x, y, side),
+        "eager backward": lambda: eager_backward(dy, x),
+        "backward": lambda: kernel_library.backward(
+            kernels[key], y, side, dy, dx),
+    }
+    repeats = max(1, min(20, (1 << 26) // count))
+    graphs, events = {}, {what: [] for what in calls}
+    for what, call in calls.items():
+        call()
+        torch.cuda.synchronize()
+        graphs[what] = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graphs[what]):
+            for _ in range(repeats):
+                call()
+    order = random.Random(1)
+    for round_number in range(rounds + 2):
+        for what in order.sample(list(calls), len(calls)):
+            timed(graphs[what].replay,
+                  events[what] if round_number >= 2 else [])
+        torch.cuda.synchronize()
+    return {what: ms / repeats for what, ms in medians(events).items()}
 
 
 def measure(name, dtype, kernels, rounds):
@@ -99,8 +180,7 @@ def measure(name, dtype, kernels, rounds):
         for what in order.sample(list(calls), len(calls)):
             timed(calls[what], events[what] if round_number >= 5 else [])
         torch.cuda.synchronize()
-    ms = {what: statistics.median(a.elapsed_time(b) for a, b in pairs)
-          for what, pairs in events.items()}
+    ms = medians(events)
     width = x.element_size()
     moved = {"eager forward": 2 * width, "forward": 2 * width + 0.125,
              "eager backward": 3 * width, "backward": 3 * width + 0.125,
@@ -112,14 +192,19 @@ def measure(name, dtype, kernels, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--powers", type=int, nargs="*",
+                        default=[16, 18, 20, 22, 24, 26, 28],
+                        help="sizes of the second table, as powers of two")
     options = parser.parse_args()
     support.require_gpu()
     verdicts = support.Verdicts("bandwidth")
     kernels = kernel_library.load(support.LIB / "libinvact-cuda.so")
+    prepare(kernels)
     check_forward(verdicts, kernels)
+    check_gradient(verdicts, kernels)
     print(f"{SHAPE[0]} x {SHAPE[1]}, median of {options.rounds}:")
     for name in OPS:
-        for dtype in (torch.bfloat16, torch.float32):
+        for dtype in kernel_library.DTYPES:
             ms, rate = measure(name, dtype, kernels, options.rounds)
             for what in ms:
                 share = rate[what] / rate["copy"]
@@ -134,6 +219,20 @@ def main():
                 f"{name} {dtype}: forward + backward {ours:.4f} ms, eager "
                 f"{eager:.4f} ms, ratio {ours / eager:.4f} (at most "
                 f"{MOST_OVER_EAGER})")
+    print("us by number of elements, eager forward + backward, ours:")
+    for name in OPS:
+        for dtype in kernel_library.DTYPES:
+            for power in options.powers:
+                us = {what: ms * 1000 for what, ms in by_size(
+                    name, dtype, kernels, 1 << power).items()}
+                verdicts.row(op=name, dtype=str(dtype), elements=1 << power,
+                             us=us)
+                ratio = ((us["forward"] + us["backward"])
+                         / (us["eager forward"] + us["eager backward"]))
+                print(f"{name:9} {str(dtype)[6:]:8} 2^{power} "
+                      f"{us['eager forward']:8.2f} + "
+                      f"{us['eager backward']:8.2f}, {us['forward']:8.2f} + "
+                      f"{us['backward']:8.2f}, ratio {ratio:.3f}")
     verdicts.finish()
 
 

@@ -10,11 +10,13 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <string>
 #include <utility>
 
 #include "tests/unit/kernels/harness.h"
 #include "tests/unit/kernels/number.h"
+#include "tests/unit/kernels/patterns.h"
 #include "tests/unit/kernels/subject.h"
 
 namespace invact::kernels {
@@ -70,6 +72,32 @@ std::vector<const invact_activation*> Registered() {
   return added;
 }
 
+// What `forward` and `backward` of an activation say before `prepare`, by
+// dtype.
+using Refusals = std::map<int, std::pair<int, int>>;
+std::map<const invact_activation*, Refusals>& Unprepared() {
+  static std::map<const invact_activation*, Refusals> unprepared;
+  return unprepared;
+}
+
+// Prepares the dtypes that want it, as a host does before their first call.
+void Prepare(const Subject& subject) {
+  const invact_activation& activation = *subject.activation;
+  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
+    if ((activation.table_dtypes >> dtype & 1) == 0) continue;
+    const invact_call call = {sizeof(call), dtype, nullptr, nullptr};
+    uint64_t memory[4] = {};
+    Unprepared()[&activation][dtype] = {
+        activation.forward(&call, memory, memory, memory, 1),
+        activation.backward(&call, memory, memory, memory, memory, 1)};
+    const Patterns patterns(dtype, subject.reference);
+    if (activation.prepare(&call, &patterns.view) != 0) {
+      std::fprintf(stderr, "%s: prepare failed\n", subject.name.c_str());
+      std::exit(1);
+    }
+  }
+}
+
 std::vector<Subject> MakeSubjects() {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
@@ -80,6 +108,7 @@ std::vector<Subject> MakeSubjects() {
   const auto memory = std::make_shared<DeviceMemory>();
   for (const invact_activation* activation : Registered()) {
     for (Subject& subject : SubjectsOf("cuda", *activation, memory)) {
+      Prepare(subject);
       subjects.push_back(std::move(subject));
     }
   }
@@ -212,6 +241,44 @@ TEST_P(CudaKernel, CanBeCapturedInAGraph) {
                        static_cast<void*>(dx), side}) {
     CUDA_OK(cudaFree(memory));
   }
+}
+
+TEST_P(CudaKernel, NothingIsServedBeforeItIsPrepared) {
+  for (const auto& [dtype, said] : Unprepared()[&activation()]) {
+    EXPECT_EQ(said.first, INVACT_NOT_PREPARED) << "forward " << dtype;
+    EXPECT_EQ(said.second, INVACT_NOT_PREPARED) << "backward " << dtype;
+  }
+}
+
+// By table: all bits of y are what the host said, those of NaN included, with
+// neighbours that stand in the shared table and with such that do not.
+TEST_P(CudaKernel, PreparedForwardGivesTheBitsThatItWasTold) {
+  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
+    if ((activation().table_dtypes >> dtype & 1) == 0) continue;
+    const Patterns told(dtype, subject().reference);
+    Bits x;
+    for (uint32_t i = 0; i < 2 * INVACT_PATTERNS; ++i) {
+      x.push_back(i * (i < INVACT_PATTERNS ? 1 : 7919) % INVACT_PATTERNS);
+    }
+
+    const Bits y = Harness(subject(), dtype).Forward(x).y;
+
+    for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], told.y[x[i]]) << x[i];
+  }
+}
+
+TEST_P(CudaKernel, BadPatternsAreRefused) {
+  if (activation().table_dtypes == 0) GTEST_SKIP() << "needs no patterns";
+  const Patterns good(INVACT_BF16, subject().reference);
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr};
+  const invact_call other = {sizeof(call), INVACT_F32, nullptr, nullptr};
+  const invact_patterns no_y = {sizeof(no_y), 0, nullptr, good.slope.data()};
+  const invact_patterns no_slope = {sizeof(no_y), 0, good.y.data(), nullptr};
+  EXPECT_NE(activation().prepare(&call, nullptr), 0);
+  EXPECT_NE(activation().prepare(nullptr, &good.view), 0);
+  EXPECT_NE(activation().prepare(&other, &good.view), 0);
+  EXPECT_NE(activation().prepare(&call, &no_y), 0);
+  EXPECT_NE(activation().prepare(&call, &no_slope), 0);
 }
 
 TEST_P(CudaKernel, ALaunchThatIsRefusedIsReported) {

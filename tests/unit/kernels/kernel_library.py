@@ -84,6 +84,16 @@ def _address(side):
     return None if side is None else side.data_ptr()
 
 
+def prepare(activation, y, slope):
+    """Tells of a dtype in bits of y (in y's memory) and float32 slopes of all
+    65536 patterns."""
+    y_bits = y.view(torch.int16).cpu().contiguous()
+    slopes = slope.float().cpu().contiguous()
+    patterns = Patterns(ctypes.sizeof(Patterns), 0, y_bits.data_ptr(),
+                        slopes.data_ptr())
+    assert activation.prepare(call_of(y), patterns) == 0
+
+
 def forward(activation, x, y, side, scalars=()):
     assert activation.forward(call_of(x, scalars), x.data_ptr(), y.data_ptr(),
                               _address(side), x.numel()) == 0

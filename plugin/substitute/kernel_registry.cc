@@ -53,6 +53,11 @@ const char* Flaw(const invact_activation* a) {
       ((a->side_bits > 0 && a->mark == nullptr) || a->forward_exact != 0)) {
     return "forward is a null pointer, and mark does not stand in for it";
   }
+  if ((a->table_dtypes & ~(1u << INVACT_BF16 | 1u << INVACT_F16)) != 0 ||
+      (a->table_dtypes != 0 && a->parameters != 0)) {
+    return "table_dtypes names more than 16-bit dtypes of ops without "
+           "parameters";
+  }
   if (a->table_dtypes != 0 && a->prepare == nullptr) {
     return "prepare is a null pointer though table_dtypes asks for it";
   }
@@ -87,8 +92,8 @@ void LoadLibrary(const std::string& path, std::string name,
                  const char* next_step) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    SayTrouble("kernels", std::string("kernel library not loaded: ") +
-                              dlerror() + next_step);
+    SayTrouble("kernels-" + path, std::string("kernel library not loaded: ") +
+                                      dlerror() + next_step);
     return;
   }
   auto* add =
@@ -96,7 +101,7 @@ void LoadLibrary(const std::string& path, std::string name,
   const invact_registry registry{sizeof(invact_registry), INVACT_KERNEL_ABI,
                                  &name, Add};
   if (add == nullptr || add(&registry) != 0) {
-    SayTrouble("kernels",
+    SayTrouble("kernels-" + path,
                path + " is no kernel library of this version" + next_step);
   }
 }

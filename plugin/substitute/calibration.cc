@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -24,8 +25,9 @@ namespace invact {
 namespace {
 
 struct Key {
-  const invact_activation* kernels;
-  int device;  // -1: CPU
+  const InvertedOp* op;
+  const invact_activation* kernels;  // nullptr: PyTorch's own
+  int device;                        // -1: CPU
   at::ScalarType dtype;
   std::array<double, kMaxParameters> parameters;
   bool operator==(const Key&) const = default;
@@ -168,12 +170,35 @@ Reason Calibrate(const Inversion& call, const Key& key, at::Device device) {
   return finding.reason;
 }
 
+// Nothing of ours runs: shown so that the list of what is served is whole.
+void NoteTorchs(const Inversion& call, at::Device device,
+                at::ScalarType dtype) {
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  KernelFinding finding;
+  finding.op = call.op->name;
+  finding.dtype = DtypeName(dtype);
+  finding.device = device.str();
+  finding.library = "PyTorch";
+  for (double* figure :
+       {&finding.stated_max, &finding.stated_rms, &finding.floor_max,
+        &finding.floor_rms, &finding.error_max, &finding.error_rms}) {
+    *figure = kUnknown;
+  }
+  Recorder::Get().NoteKernel(finding);
+}
+
 }  // namespace
 
 Reason Calibrated(const Inversion& call, const at::Tensor& x) noexcept {
-  const Key key{call.kernels, x.is_cuda() ? x.get_device() : -1,
+  const Key key{call.op, call.kernels, x.is_cuda() ? x.get_device() : -1,
                 x.scalar_type(), call.arguments.parameters};
   if (const auto reason = Find(key)) return *reason;
+  if (call.kernels == nullptr) {
+    NoteTorchs(call, x.device(), x.scalar_type());
+    std::lock_guard lock(KnownOutcomes().mutex);
+    KnownOutcomes().outcomes.emplace_back(key, Reason::kNone);
+    return Reason::kNone;
+  }
   if (x.is_cuda() && StreamCaptured(x.get_device())) {
     return Reason::kCalibrationPending;
   }

@@ -23,7 +23,8 @@
 
 namespace invact {
 
-// kNone when the call's kernels may serve `x`.
+// kNone when the call's kernels may serve `x`. PyTorch's own are not checked,
+// only noted.
 Reason Calibrated(const Inversion& call, const at::Tensor& x) noexcept;
 
 }  // namespace invact

@@ -40,6 +40,9 @@ RULES = {
     "daemon": ((TORCH, CUDA, CUPTI, SQLITE, PYTHON), ("daemon", "proto")),
     "daemon/store": ((TORCH, CUDA, CUPTI, PYTHON), ("daemon", "proto")),
     "examples": ((GRPC, SQLITE), ()),
+    # Built by others, elsewhere: the one header, no torch.
+    "examples/kernel": ((TORCH, GRPC, GENERATED, SQLITE, PYTHON, CUPTI),
+                        ("kernels",)),
 }
 
 

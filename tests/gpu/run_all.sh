@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs every GPU test and benchmark, within ten minutes on one H100.
+# Runs every GPU test and benchmark: about four minutes on one H100.
 # usage: [PYTHON=python3] [OUT=DIR] tests/gpu/run_all.sh BUILD_DIR
 # Leaves in OUT (default: BUILD_DIR/gpu-results) run_all.log and a JSON file each
-# of kernels, bandwidth, models, doors, jobs and costs. Exits 1 where a criterion failed, 77
+# of kernels, bandwidth, models, doors, calibration, jobs and costs. Exits 1 where a criterion failed, 77
 # without a GPU. BUILD_DIR may be a copy: only bin/, lib/ and tests/gpu.kernels
 # are needed.
 set -uo pipefail
@@ -43,6 +43,7 @@ step kernels 90 "$build/tests/gpu.kernels" --gtest_brief=1 \
 step bandwidth 100 "$python" "$here/kernels/bench_kernels.py"
 step models 160 "$python" "$here/models/run_models.py"
 step doors 100 "$python" "$here/doors/open_doors.py"
+step calibration 90 "$python" "$here/jobs/check_calibration.py"
 step jobs 160 "$python" "$here/jobs/compare_jobs.py"
 # The processor's part, here for a machine that does nothing else.
 step costs 70 "$python" "$here/../bench/plugin/bench_costs.py" --rounds 60 \

@@ -1,0 +1,97 @@
+"""First calls of activations on a GPU: what the check of their kernels leaves
+behind. Prints RESULTS and a JSON object; run by check_calibration.py."""
+import json
+import sys
+
+import torch
+from torch.nn import functional as F
+
+OPS = {
+    "gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu, "mish": F.mish, "hardswish": F.hardswish,
+    "softplus": F.softplus, "log_sigmoid": F.logsigmoid,
+    "hardsigmoid": F.hardsigmoid, "leaky_relu": F.leaky_relu,
+    "relu6": F.relu6, "softshrink": F.softshrink, "elu": F.elu,
+}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16,
+          "fp16": torch.float16}
+
+
+def served(y):
+    return not hasattr(y.grad_fn, "_saved_self")
+
+
+def gains(before, after):
+    """What the call asked of the allocator."""
+    return {key: after[key] - before[key] for key in after
+            if key.endswith((".allocated", ".freed", ".peak", ".current"))
+            and ("all." in key)}
+
+
+def one_call(function, x):
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_stats()
+    y = function(x * 1)
+    after = torch.cuda.memory_stats()
+    return served(y), gains(before, after)
+
+
+def grid(dtype):
+    if dtype == torch.float32:
+        return torch.linspace(-12, 12, 200_001, device="cuda")
+    every = torch.arange(-32768, 32768, dtype=torch.int32).to(
+        torch.int16).view(dtype)
+    return every[torch.isfinite(every)].cuda()
+
+
+def first_calls():
+    results = {}
+    for name, function in OPS.items():
+        for label, dtype in DTYPES.items():
+            x = grid(dtype).requires_grad_()
+            random = torch.cuda.get_rng_state()
+            first = one_call(function, x)
+            second = one_call(function, x)
+            y = function(x * 1)
+            (dx,) = torch.autograd.grad(y.sum(), x)
+            exact = x.detach().double().requires_grad_()
+            (true,) = torch.autograd.grad(function(exact).sum(), exact)
+            plain = function(x.detach())
+            results[f"{name}_{label}"] = {
+                "served": [first[0], second[0]],
+                "allocator": first[1] == second[1],
+                "random": bool((random == torch.cuda.get_rng_state()).all()),
+                "error": float((dx.double() - true).abs().max()),
+                "forward": bool(torch.equal(y.detach(), plain)),
+            }
+    return results
+
+
+def captured():
+    """A first call inside a capture: no check there, and the graph works."""
+    x = torch.randn(4096, device="cuda", dtype=torch.float16,
+                    requires_grad=True)
+    with torch.no_grad():
+        F.mish(x * 1)  # the library is loaded, nothing is served
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = F.mish(x * 1)
+        (dx,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    graph.replay()
+    torch.cuda.synchronize()
+    exact = x.detach().double().requires_grad_()
+    (true,) = torch.autograd.grad(F.mish(exact).sum(), exact)
+    inside = served(y)
+    return {"inside": inside, "error": float((dx - true).abs().max()),
+            "after": served(F.mish(x * 1))}
+
+
+def main():
+    torch.zeros(1, device="cuda")
+    results = {"captured": captured(), "calls": first_calls()}
+    print("RESULTS " + json.dumps(results))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

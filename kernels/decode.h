@@ -1,6 +1,6 @@
 // From y and its branch bit to f'(x) and to x, once for all processors: S says
 // how a processor holds lanes (cpu/simd_*.h, cuda/lane.cuh). One square root
-// and one logarithm an element, no branches.
+// and at most one logarithm an element.
 //
 // Near the minimum y - ymin is about f''(x0) / 2 (x - x0)^2, so x and f' are
 // smooth in u = sqrt(y - ymin) on either side. Far left, where u would meet a
@@ -52,7 +52,11 @@ INVACT_LANE Position<S> Locate(typename S::Float y, typename S::Mask left,
   if constexpr (!kCells) depth = S::Sub(depth, S::Set(d.ymin_low));
   const typename S::Mask far_left =
       S::And(left, S::Less(S::Set(d.near_depth), depth));
-  const Float log = S::Sub(S::Set(d.log2_depth), S::Log2(S::Abs(y)));
+  // Where no lane is far left, which is nearly always, nothing is computed.
+  Float log = depth;
+  if (S::Any(far_left)) {
+    log = S::Sub(S::Set(d.log2_depth), S::Log2(S::Abs(y)));
+  }
   constexpr float kShare = kCells ? 0.5f : 1;  // of each root
   Float r;
   if constexpr (kCells) {
@@ -86,6 +90,8 @@ INVACT_LANE typename S::Float Evaluate(const Position<S>& at,
   typename S::Float sum = S::Lookup(table, kPowers - 1, at.piece);
 #ifdef __CUDACC__
 #pragma unroll
+#else
+#pragma GCC unroll 16
 #endif
   for (int power = kPowers - 2; power >= 0; --power) {
     sum = S::Fma(sum, at.local, S::Lookup(table, power, at.piece));

@@ -70,7 +70,7 @@ struct Decoded : Shape<F, 1> {
     const Float step =
         S::Div(S::Sub(F::template Forward<S>(first, scalars), y), slope);
     const typename S::Mask steep =
-        S::And(S::Less(S::Set(0.08f), S::Abs(slope)),
+        S::And(S::Less(S::Set(0.03f), S::Abs(slope)),
                S::Less(y, S::Set(kOf.lines.flat_from)));
     return S::Select(steep, S::Sub(first, step), first);
   }

@@ -15,10 +15,12 @@ import mpmath as mp
 import activations
 
 RIGHT_PIECES = 5               # pieces 0 to 4
-NEAR_LEFT = 5
-FAR_LEFT = 6                   # and 7
+NEAR_LEFT = 5                  # and 6
+FAR_LEFT = 7
 MARGIN = mp.mpf("0.01")        # t stays this far from a cell it must not enter
-NEAR_FRACTION = mp.mpf("0.5")  # near left ends where y = ymin * this
+# Near left ends where y = ymin * this: further left, where the logarithm has to
+# be computed, lies 1 % of N(0, 1) for GELU.
+NEAR_FRACTION = mp.mpf("0.15")
 FAR_END = mp.mpf("4.5")        # last v: y is 1e-6 of ymin; held beyond
 
 
@@ -77,14 +79,14 @@ class Decoder:
     def __init__(self, f):
         self.f = f
         self.x0, self.lowest = activations.minimum_of(f)
-        near_end = mp.sqrt(-self.lowest * NEAR_FRACTION)
-        far_begin = mp.sqrt(-mp.log(1 - NEAR_FRACTION, 2))
+        near_end = mp.sqrt(-self.lowest * (1 - NEAR_FRACTION))
+        far_begin = mp.sqrt(-mp.log(NEAR_FRACTION, 2))
         self.right = self.line(0, mp.sqrt(f.flat_from - self.lowest),
                                mp.mpf("-0.5"), RIGHT_PIECES - 0.5 - MARGIN)
         self.near = self.line(0, near_end, NEAR_LEFT - 0.5 + MARGIN,
-                              NEAR_LEFT + 0.5 - MARGIN)
+                              FAR_LEFT - 0.5 - MARGIN)
         self.far = self.line(far_begin, FAR_END, FAR_LEFT - 0.5 + MARGIN,
-                             FAR_LEFT + 1.5 - MARGIN)
+                             FAR_LEFT + 0.5 - MARGIN)
 
     @staticmethod
     def line(r_low, r_high, t_low, t_high):
@@ -98,10 +100,10 @@ class Decoder:
             v = (t - self.far[1]) / self.far[0]
             y = self.lowest * mp.mpf(2) ** (-v * v)
             return activations.inverse(self.f, y, True), y
-        scale, offset = self.near if piece == NEAR_LEFT else self.right
+        left = piece >= NEAR_LEFT
+        scale, offset = self.near if left else self.right
         u = (t - offset) / scale
-        x = activations.inverse(self.f, self.lowest + u * u,
-                                piece == NEAR_LEFT)
+        x = activations.inverse(self.f, self.lowest + u * u, left)
         return x, mp.mpf(1)
 
     def table(self, degree, function):
@@ -138,12 +140,12 @@ def print_decoder(f):
             ("x0", d.x0), ("ymin_high", high),
             ("ymin_low", d.lowest - mp.mpf(high)),
             ("log2_depth", mp.log(-d.lowest, 2)),
-            ("near_depth", -d.lowest * NEAR_FRACTION),
+            ("near_depth", -d.lowest * (1 - NEAR_FRACTION)),
             ("flat_from", f.flat_from),
             ("right_scale", d.right[0]), ("right_offset", d.right[1]),
             ("near_scale", d.near[0]), ("near_offset", d.near[1]),
             ("far_scale", d.far[0]), ("far_offset", d.far[1]),
-            ("far_end", FAR_LEFT + 1.5 - MARGIN)):
+            ("far_end", FAR_LEFT + 0.5 - MARGIN)):
         print("    /* %s */ %s," % (name, literal(value)))
     print("    },")
     print_table("slope", d.table(7, lambda x, unit: f.slope(x) / unit))

@@ -40,6 +40,7 @@ struct Avx2 {
   INVACT_LANE static Mask IsNan(Float a) {
     return _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
   }
+  INVACT_LANE static bool Any(Mask a) { return _mm256_movemask_ps(a) != 0; }
   INVACT_LANE static Mask And(Mask a, Mask b) { return _mm256_and_ps(a, b); }
   INVACT_LANE static Mask Not(Mask a) {
     return _mm256_xor_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(-1)));
@@ -61,6 +62,7 @@ struct Avx2 {
     const Float f =
         Sub(_mm256_castsi256_ps(_mm256_sub_epi32(bits, exponent)), Set(1));
     Float sum = Set(kLog2[8]);
+#pragma GCC unroll 16
     for (int power = 7; power >= 0; --power) {
       sum = Fma(sum, f, Set(kLog2[power]));
     }
@@ -72,6 +74,19 @@ struct Avx2 {
   template <class Table>
   INVACT_LANE static Float Lookup(const Table& table, int power, Index index) {
     return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table[power]), index);
+  }
+
+  // entries[bits of y + 65536 * bit], one load each: as fast as a gather, and
+  // faster on processors that have it slowed down.
+  template <class T>
+  INVACT_LANE static Float Entries(const float* entries, const T* y,
+                                   const uint8_t* side) {
+    const uint32_t bits = *side;
+    const auto entry = [=](int i) {
+      return entries[y[i].bits | (bits << (16 - i) & 65536)];
+    };
+    return _mm256_setr_ps(entry(0), entry(1), entry(2), entry(3), entry(4),
+                          entry(5), entry(6), entry(7));
   }
 
   INVACT_LANE static Mask LoadBits(const uint8_t* side) {

@@ -38,6 +38,7 @@ struct Avx512 {
   INVACT_LANE static Mask IsNan(Float a) {
     return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
   }
+  INVACT_LANE static bool Any(Mask a) { return a != 0; }
   INVACT_LANE static Mask And(Mask a, Mask b) { return a & b; }
   INVACT_LANE static Mask Not(Mask a) { return ~a; }
   INVACT_LANE static Float Select(Mask m, Float yes, Float no) {
@@ -57,6 +58,7 @@ struct Avx512 {
     const Float f =
         Sub(_mm512_castsi512_ps(_mm512_sub_epi32(bits, exponent)), Set(1));
     Float sum = Set(kLog2[8]);
+#pragma GCC unroll 16
     for (int power = 7; power >= 0; --power) {
       sum = Fma(sum, f, Set(kLog2[power]));
     }
@@ -69,6 +71,17 @@ struct Avx512 {
   INVACT_LANE static Float Lookup(const Table& table, int power, Index index) {
     return _mm512_permutexvar_ps(
         index, _mm512_castps256_ps512(_mm256_loadu_ps(table[power])));
+  }
+
+  // entries[bits of y + 65536 * bit].
+  template <class T>
+  INVACT_LANE static Float Entries(const float* entries, const T* y,
+                                   const uint8_t* side) {
+    const __m512i bits = _mm512_cvtepu16_epi32(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(y)));
+    const __m512i index = _mm512_mask_or_epi32(bits, LoadBits(side), bits,
+                                               _mm512_set1_epi32(65536));
+    return _mm512_i32gather_ps(index, entries, sizeof(float));
   }
 
   INVACT_LANE static Mask LoadBits(const uint8_t* side) {

@@ -74,6 +74,12 @@ struct Portable {
   static Mask IsNan(const Float& a) {
     return Each<Mask>([&](int i) { return a.v[i] != a.v[i]; });
   }
+  static bool Any(const Mask& a) {
+    for (const bool lane : a.v) {
+      if (lane) return true;
+    }
+    return false;
+  }
   static Mask And(const Mask& a, const Mask& b) {
     return Each<Mask>([&](int i) { return a.v[i] && b.v[i]; });
   }
@@ -100,6 +106,13 @@ struct Portable {
   template <class Table>
   static Float Lookup(const Table& table, int power, const Index& index) {
     return Each<Float>([&](int i) { return table[power][index.v[i]]; });
+  }
+
+  // entries[bits of y + 65536 * bit].
+  template <class T>
+  static Float Entries(const float* entries, const T* y, const uint8_t* side) {
+    return Each<Float>(
+        [=](int i) { return entries[y[i].bits | (*side >> i & 1) << 16]; });
   }
 
   static Mask LoadBits(const uint8_t* side) {

@@ -53,6 +53,8 @@ struct Lane {
     return a < b;
   }
   static __device__ __forceinline__ bool IsNan(float a) { return a != a; }
+  // Threads of one warp would have to wait for one another.
+  static __device__ __forceinline__ bool Any(bool) { return true; }
   static __device__ __forceinline__ bool And(bool a, bool b) { return a & b; }
   static __device__ __forceinline__ bool Not(bool a) { return !a; }
   static __device__ __forceinline__ float Select(bool m, float yes, float no) {

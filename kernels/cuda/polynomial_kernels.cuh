@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kThreads)
     const bool bit = bits >> k & 1;
     const float first = Argument<Lane>(value, bit, lines, arguments);
     const float slope = Slope<Lane, 8, false>(value, bit, lines, 0, slopes);
-    const bool steep = fabsf(slope) > 0.08f && value < lines.flat_from;
+    const bool steep = fabsf(slope) > 0.03f && value < lines.flat_from;
     return steep ? first - (F::Forward(first) - value) / slope : first;
   });
   held.Store(x + group.first, group.count, aligned);

@@ -1,5 +1,5 @@
+#include "kernels/cpu/activation_set.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/loops.h"
 #include "kernels/cpu/simd_avx512.h"
 
 namespace invact::kernels {

@@ -51,7 +51,17 @@ def library():
 def find(library, name):
     found = library.FindActivation(OPS[name].op, OPS[name].variant).contents
     assert found.size == ctypes.sizeof(kernel_library.Activation)
+    for dtype, number in DTYPES.items():
+        if found.table_dtypes >> number & 1:
+            prepare(library, found, name, dtype)
     return found
+
+
+def prepare(library, activation, name, dtype):
+    """With what the installed PyTorch gives for each pattern."""
+    x = inputs(dtype)
+    _, slope = reference(library, name, x)
+    kernel_library.prepare(activation, OPS[name].function(x), slope.float())
 
 
 def reference(library, name, x):

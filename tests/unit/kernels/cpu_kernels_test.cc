@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/cpu/isa.h"
+#include "tests/unit/kernels/patterns.h"
 #include "tests/unit/kernels/subject.h"
 
 namespace invact::kernels {
@@ -25,6 +26,27 @@ class HostMemory : public Memory {
   }
 };
 
+// Of each activation, what backward said to a dtype with a table before it was
+// prepared.
+std::vector<int>& SaidUnprepared() {
+  static std::vector<int> said;
+  return said;
+}
+
+// As a host does before the first call.
+void Prepare(const Subject& subject) {
+  const invact_activation& a = *subject.activation;
+  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
+    if ((a.table_dtypes >> dtype & 1) == 0) continue;
+    const invact_call call = {sizeof(call), dtype, nullptr, nullptr};
+    uint64_t memory[4] = {};
+    SaidUnprepared().push_back(
+        a.backward(&call, memory, memory, memory, memory, 1));
+    const Patterns patterns(dtype, subject.reference);
+    EXPECT_EQ(a.prepare(&call, &patterns.view), 0) << subject.name;
+  }
+}
+
 std::vector<Subject> MakeSubjects() {
   std::vector<Subject> subjects;
   const auto memory = std::make_shared<HostMemory>();
@@ -35,6 +57,7 @@ std::vector<Subject> MakeSubjects() {
     for (int k = 0; k < isa.set.count; ++k) {
       for (Subject& subject :
            SubjectsOf(isa.name, isa.set.activations[k], memory)) {
+        Prepare(subject);
         subjects.push_back(std::move(subject));
       }
     }
@@ -71,6 +94,26 @@ TEST(CpuRegistration, OffersEachActivationOnce) {
       {"aten::hardswish", ""},   {"aten::softplus", ""},
       {"aten::hardsigmoid", ""}, {"aten::log_sigmoid_forward", ""}};
   EXPECT_EQ(names, expected);
+}
+
+TEST(CpuTables, NothingIsServedBeforeItIsPrepared) {
+  Subjects();
+  ASSERT_FALSE(SaidUnprepared().empty());
+  for (const int said : SaidUnprepared()) EXPECT_EQ(said, INVACT_NOT_PREPARED);
+}
+
+TEST(CpuTables, BadPatternsAreRefused) {
+  const invact_activation& gelu = *Subjects().at(0).activation;
+  const Patterns good(INVACT_BF16, INVACT_REFERENCE_GELU);
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr};
+  const invact_call other = {sizeof(call), INVACT_F32, nullptr, nullptr};
+  const invact_patterns no_y = {sizeof(no_y), 0, nullptr, good.slope.data()};
+  const invact_patterns no_slope = {sizeof(no_y), 0, good.y.data(), nullptr};
+  EXPECT_NE(gelu.prepare(&call, nullptr), 0);
+  EXPECT_NE(gelu.prepare(nullptr, &good.view), 0);
+  EXPECT_NE(gelu.prepare(&other, &good.view), 0);
+  EXPECT_NE(gelu.prepare(&call, &no_y), 0);
+  EXPECT_NE(gelu.prepare(&call, &no_slope), 0);
 }
 
 TEST(CpuRegistration, RefusesAHostOfAnotherAbi) {

@@ -77,8 +77,8 @@ __device__ __forceinline__ void Outputs(unsigned (&pairs)[4],
         within * sizeof(uint16_t) + SignBits(pairs[k]) * kOutputBytes;
     found[k] = __byte_perm(At<uint16_t>(table, at & 0xffff),
                            At<uint16_t>(table, at >> 16), 0x5410);
-    // Zero where both are within their run: nothing was borrowed then.
-    outside[k] = (size - kOutputFirst * kBoth) ^ within;
+    // Not zero in a half whose x is outside of its run.
+    outside[k] = size ^ (within + kOutputFirst * kBoth);
   }
   if ((outside[0] | outside[1] | outside[2] | outside[3]) != 0) {
 #pragma unroll

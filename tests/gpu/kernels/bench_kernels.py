@@ -44,11 +44,19 @@ def same_bits(a, b):
     return int(differ.sum())
 
 
+def shuffled_patterns(dtype):
+    """Each pattern of a 16-bit dtype among many others."""
+    bits = torch.randint(-32768, 32768, (1 << 26,), device="cuda",
+                         dtype=torch.int16)
+    return bits.view(dtype)
+
+
 def patterns(dtype):
-    """All bit patterns of a dtype, in parts that fit."""
+    """All bit patterns of a dtype, in parts that fit; first in order."""
     if dtype != torch.float32:
         yield torch.arange(65536, device="cuda", dtype=torch.int32).to(
             torch.int16).view(dtype)
+        yield shuffled_patterns(dtype)
         return
     part = 1 << 28
     for first in range(-(1 << 31), 1 << 31, part):

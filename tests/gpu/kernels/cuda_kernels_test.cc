@@ -267,6 +267,41 @@ TEST_P(CudaKernel, PreparedForwardGivesTheBitsThatItWasTold) {
   }
 }
 
+// By table two elements share a register. The ends of all octaves, where ranges
+// end, beside one another in every way.
+TEST_P(CudaKernel, NeighboursDoNotMatter) {
+  Bits ends;
+  for (uint32_t bits = 0; bits < INVACT_PATTERNS; bits += 128) {
+    ends.push_back(bits);
+    ends.push_back(bits + 127);
+  }
+  Bits pairs, alone;
+  for (uint32_t first : ends) {
+    for (uint32_t second : ends) {
+      pairs.push_back(first);
+      pairs.push_back(second);
+    }
+    alone.resize(alone.size() + 8, first);
+  }
+  const Harness harness(subject(), INVACT_BF16);
+  const auto expect_alike = [&](const Bits& in_pairs, const Bits& by_itself) {
+    for (size_t i = 0; i < in_pairs.size(); ++i) {
+      const size_t end = i % 2 ? i / 2 % ends.size() : i / 2 / ends.size();
+      ASSERT_EQ(in_pairs[i], by_itself[end * 8 + i % 2])
+          << pairs[i] << " beside " << pairs[i ^ 1];
+    }
+  };
+  expect_alike(harness.Forward(pairs).y, harness.Forward(alone).y);
+
+  for (uint8_t fill : {0x00, 0x55, 0xff}) {
+    const auto gradient = [&](const Bits& y) {
+      return harness.Backward(y, Bytes(INVACT_SIDE_BYTES(y.size()), fill),
+                              Bits(y.size(), ToBits(INVACT_BF16, 1)));
+    };
+    expect_alike(gradient(pairs), gradient(alone));
+  }
+}
+
 TEST_P(CudaKernel, BadPatternsAreRefused) {
   if (activation().table_dtypes == 0) GTEST_SKIP() << "needs no patterns";
   const Patterns good(INVACT_BF16, subject().reference);

@@ -11,6 +11,7 @@ is sized for two CPU cores and learns something within a minute:
 
 import argparse
 import contextlib
+import functools
 import math
 import pathlib
 import sysconfig
@@ -121,6 +122,21 @@ class LanguageModel(nn.Module):
         return self.head(self.norm(x))
 
 
+@torch.no_grad()
+def validate(model, text, arguments, lower):
+    """Mean loss on the same places whatever the seed was."""
+    torch.manual_seed(0)
+    losses = []
+    for _ in range(arguments.validate):
+        tokens, following = batches(text, arguments.batch, arguments.context,
+                                    arguments.device)
+        with lower():
+            logits = model(tokens)
+        losses.append(F.cross_entropy(logits.flatten(0, 1).float(),
+                                      following.flatten()).item())
+    return sum(losses) / len(losses)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -139,6 +155,9 @@ def parse_arguments():
                         default="fp32", help="autocast computes in bf16")
     parser.add_argument("--text-bytes", type=int, default=8 << 20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--validate", type=int, default=0, metavar="BATCHES",
+                        help="train on nine tenths of the text and tell the "
+                        "loss on so many batches of the rest")
     arguments = parser.parse_args()
     if arguments.steps < 1:
         parser.error(f"--steps {arguments.steps} trains nothing")
@@ -152,6 +171,9 @@ def main():
     arguments = parse_arguments()
     torch.manual_seed(arguments.seed)
     text = read_text(arguments.text_bytes)
+    unseen = text[len(text) * 9 // 10:]
+    if arguments.validate:
+        text = text[:len(text) * 9 // 10]
     model = LanguageModel(
         arguments.layers, arguments.width, arguments.heads, arguments.context,
         mlp={"gelu": GeluMlp, "swiglu": SwiGluMlp}[arguments.mlp],
@@ -164,14 +186,15 @@ def main():
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters / 1e6:.1f} M parameters, {len(text) / 1e6:.1f} MB of "
           f"text, {arguments.batch} x {arguments.context} bytes a step")
+    lower = contextlib.nullcontext
+    if arguments.dtype == "autocast":
+        lower = functools.partial(torch.autocast, arguments.device,
+                                  torch.bfloat16)
     begin = time.monotonic()
     for step in range(arguments.steps):
         tokens, following = batches(text, arguments.batch, arguments.context,
                                     arguments.device)
-        lower = contextlib.nullcontext()
-        if arguments.dtype == "autocast":
-            lower = torch.autocast(arguments.device, torch.bfloat16)
-        with lower:
+        with lower():
             logits = model(tokens)
             loss = F.cross_entropy(logits.flatten(0, 1).float(),
                                    following.flatten())
@@ -183,6 +206,8 @@ def main():
     seconds = time.monotonic() - begin
     print(f"{seconds / arguments.steps:.3f} s a step")
     print(f"final loss {loss.item():.6f}")
+    if arguments.validate:
+        print(f"validation loss {validate(model, unseen, arguments, lower):.6f}")
 
 
 if __name__ == "__main__":

@@ -238,15 +238,15 @@ BENCHES = {"saved": bench_saved, "substituted": bench_substituted,
            "kernels": bench_kernels}
 
 
-def attach(arguments):
-    """Starts this script again, attached, with a state folder of its own."""
+def attach(arguments, script=HERE):
+    """Starts a script again, attached, with a state folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {key: value for key, value in os.environ.items()
                        if not key.startswith("INVACT_")}
         environment.update(LD_PRELOAD=str(support.PRELOAD),
                            INVACT_POLICY="invert", INVACT_STATE_DIR=folder,
                            XDG_RUNTIME_DIR=folder)
-        return subprocess.run([sys.executable, HERE, ATTACHED, *arguments],
+        return subprocess.run([sys.executable, script, ATTACHED, *arguments],
                               env=environment, check=False).returncode
 
 

@@ -8,18 +8,20 @@ namespace invact {
 void EmitSaved(SharedRun* shared, EventKind kind, int64_t now_ns,
                const void* data, int64_t bytes, uint32_t site, int64_t step,
                int device, Action action) noexcept {
-  Record record = {};
-  record.time_ns = static_cast<uint64_t>(now_ns);
-  record.address = reinterpret_cast<uintptr_t>(data);
-  record.bytes = bytes;
-  record.site = site;
-  record.step = static_cast<uint32_t>(step);
-  record.kind = static_cast<uint8_t>(kind);
-  record.source = static_cast<uint8_t>(EventSource::kTorch);
-  record.device = static_cast<int8_t>(device);
-  record.action = static_cast<uint8_t>(action);
-  record.thread = ThreadId();
-  PushRecord(shared, record);
+  const uint32_t thread = ThreadId();
+  PushRecordInPlace(shared, [&](Record* record) {
+    record->time_ns = static_cast<uint64_t>(now_ns);
+    record->address = reinterpret_cast<uintptr_t>(data);
+    record->bytes = bytes;
+    record->stream = 0;
+    record->site = site;
+    record->step = static_cast<uint32_t>(step);
+    record->kind = static_cast<uint8_t>(kind);
+    record->source = static_cast<uint8_t>(EventSource::kTorch);
+    record->device = static_cast<int8_t>(device);
+    record->action = static_cast<uint8_t>(action);
+    record->thread = thread;
+  });
 }
 
 void EmitStep(SharedRun* shared, EventKind kind,

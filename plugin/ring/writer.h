@@ -24,10 +24,13 @@
 
 namespace invact {
 
+inline thread_local constinit uint32_t t_thread_id = 0;
+
 inline uint32_t ThreadId() noexcept {
-  static thread_local const auto id =
-      static_cast<uint32_t>(syscall(SYS_gettid));
-  return id;
+  if (t_thread_id == 0) {
+    t_thread_id = static_cast<uint32_t>(syscall(SYS_gettid));
+  }
+  return t_thread_id;
 }
 
 namespace ring_internal {
@@ -91,7 +94,10 @@ inline void StoreWords(void* to, const void* from, size_t bytes) noexcept {
 
 }  // namespace ring_internal
 
-inline void PushRecord(SharedRun* shared, const Record& record) noexcept {
+// fill(Record*) writes the record in place, all of it.
+template <typename Fill>
+[[gnu::always_inline]] inline void PushRecordInPlace(SharedRun* shared,
+                                                     Fill fill) noexcept {
   const ring_internal::Claim& claim = ring_internal::t_claim;
   EventRing* ring = claim.ring;
   if (ring == nullptr || claim.shared != shared) [[unlikely]] {
@@ -106,8 +112,12 @@ inline void PushRecord(SharedRun* shared, const Record& record) noexcept {
     ring->dropped.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  ring->record[written % kRingRecords] = record;
+  fill(&ring->record[written % kRingRecords]);
   ring->written.store(written + 1, std::memory_order_release);
+}
+
+inline void PushRecord(SharedRun* shared, const Record& record) noexcept {
+  PushRecordInPlace(shared, [&](Record* to) { *to = record; });
 }
 
 inline void PushStepTotals(SharedRun* shared,

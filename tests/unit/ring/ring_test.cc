@@ -113,7 +113,7 @@ TEST(Ring, ConcurrentWritersLoseNothingThatIsNotCounted) {
   }
   for (std::thread& writer : writers) writer.join();
   EXPECT_EQ(taken + reader.events_dropped(), kEach * kWriters);
-  EXPECT_GT(taken, size_t{kRingRecords});
+  EXPECT_GE(taken, size_t{kRingRecords});  // if all writers came first
 }
 
 TEST(Ring, ARingGoesToTheNextThreadWhenItsOwnerEnds) {

@@ -62,8 +62,17 @@ std::optional<c10::Stream> UncapturedStream() {
   return stream;
 }
 
+// Events are kept from step to step: making one takes the driver as long as
+// marking.
+struct Mark {
+  std::unique_ptr<c10::Event> event;
+  bool made = false;  // in the step that these marks are of
+};
 struct Marks {
-  std::unique_ptr<c10::Event> event[3];
+  Mark mark[3];  // by StepMark
+  void Forget() {
+    for (Mark& one : mark) one.made = false;
+  }
 };
 struct Clock {
   std::mutex mutex;
@@ -151,12 +160,18 @@ void MarkDevice(StepMark mark) noexcept {
   try {
     const std::optional<c10::Stream> stream = UncapturedStream();
     if (!stream.has_value()) return;
-    if (mark == StepMark::kBegin) std::swap(clock.before, clock.now);
-    auto& event = clock.now.event[static_cast<int>(mark)];
-    if (mark == StepMark::kBegin) clock.now = {};
-    event = std::make_unique<c10::Event>(c10::DeviceType::CUDA,
-                                         c10::EventFlag::BACKEND_DEFAULT);
+    if (mark == StepMark::kBegin) {
+      std::swap(clock.before, clock.now);
+      clock.now.Forget();
+    }
+    auto& [event, made] = clock.now.mark[static_cast<int>(mark)];
+    // An event belongs to the device that it was first recorded on.
+    if (event == nullptr || event->device_index() != stream->device_index()) {
+      event = std::make_unique<c10::Event>(c10::DeviceType::CUDA,
+                                           c10::EventFlag::BACKEND_DEFAULT);
+    }
     event->record(*stream);
+    made = true;
   } catch (const std::exception& error) {
     clock.broken = true;
     SayTrouble("device-clock", error.what());
@@ -170,16 +185,16 @@ DeviceSeconds TakeDeviceSeconds() noexcept {
   std::lock_guard lock(clock.mutex);
   if (clock.broken) return seconds;
   try {
-    auto& [begin, backward, end] = clock.before.event;
-    if (begin == nullptr || backward == nullptr || end == nullptr ||
+    const auto& [begin, backward, end] = clock.before.mark;
+    if (!begin.made || !backward.made || !end.made ||
         // Asking for an event would end the job's capture with an error.
-        !UncapturedStream().has_value() || !end->query()) {
+        !UncapturedStream().has_value() || !end.event->query()) {
       return seconds;
     }
-    seconds.forward = begin->elapsedTime(*backward) / 1e3;
-    seconds.backward = backward->elapsedTime(*end) / 1e3;
-    seconds.step = begin->elapsedTime(*end) / 1e3;
-    clock.before = {};
+    seconds.forward = begin.event->elapsedTime(*backward.event) / 1e3;
+    seconds.backward = backward.event->elapsedTime(*end.event) / 1e3;
+    seconds.step = seconds.forward + seconds.backward;
+    clock.before.Forget();
   } catch (const std::exception& error) {
     clock.broken = true;
     SayTrouble("device-clock", error.what());

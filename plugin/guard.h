@@ -27,7 +27,7 @@ inline bool Active() noexcept {
 
 // Saves made while the plugin itself runs torch code on this thread are not
 // the job's: they are passed through uncounted.
-inline thread_local int t_own_work = 0;
+inline constinit thread_local int t_own_work = 0;
 struct OwnWork {
   OwnWork() noexcept { ++t_own_work; }
   ~OwnWork() { --t_own_work; }

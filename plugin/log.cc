@@ -102,10 +102,11 @@ void SayTrouble(const std::string& thing, const std::string& text) noexcept {
 
 void SayLine(const std::string& text) noexcept { WriteLine(text); }
 
-std::vector<std::string> TroubleSaid() noexcept {
+std::vector<std::string> TroubleSaid(size_t from) noexcept {
   Voice& log = Log();
   std::lock_guard lock(log.mutex);
-  return log.said;
+  if (from >= log.said.size()) return {};
+  return {log.said.begin() + static_cast<ptrdiff_t>(from), log.said.end()};
 }
 
 void SayWhatWaits() noexcept {

@@ -28,8 +28,8 @@ void SayTrouble(const std::string& thing, const std::string& text) noexcept;
 // Any other line, at once, without "invact: " in front.
 void SayLine(const std::string& text) noexcept;
 
-// Trouble said so far, to be stored with the run.
-std::vector<std::string> TroubleSaid() noexcept;
+// Trouble said so far, without the first `from`, to be stored with the run.
+std::vector<std::string> TroubleSaid(size_t from) noexcept;
 
 // All that waits. At the first saved tensor: trouble is said at once from now
 // on.

@@ -4,30 +4,27 @@ namespace invact {
 
 namespace {
 
-Holder* HolderOf(StorageEntry* entry, uint32_t site) {
-  for (Holder& holder : entry->holders) {
-    if (holder.site == site) return &holder;
-  }
-  return nullptr;
+void Count(Holder* holder, Claim claim, int32_t by) {
+  if (claim != Claim::kHeld) holder->asked += by;
+  if (claim != Claim::kAsked) holder->held += by;
 }
 
 }  // namespace
 
-// Takes the entry's bytes out of the totals and of its owners' rows.
-void Ledger::Unbook(const StorageEntry& entry) {
+// Adds to the totals and to the rows of the entry's owners.
+void Ledger::Post(const StorageEntry& entry, int64_t bytes) {
   if (entry.asked_owner != kNoSite) {
-    baseline_ -= entry.bytes;
-    by_category_[static_cast<size_t>(entry.category)] -= entry.bytes;
-    rows_[entry.asked_owner].baseline_bytes -= entry.bytes;
+    baseline_ += bytes;
+    by_category_[static_cast<size_t>(entry.category)] += bytes;
+    rows_[entry.asked_owner].baseline_bytes += bytes;
   }
   if (entry.held_owner != kNoSite) {
-    held_ -= entry.bytes;
-    rows_[entry.held_owner].held_bytes -= entry.bytes;
+    held_ += bytes;
+    rows_[entry.held_owner].held_bytes += bytes;
   }
 }
 
-// Chooses the owners anew and adds the bytes there.
-void Ledger::Book(StorageEntry* entry) {
+void Ledger::ChooseOwners(StorageEntry* entry) {
   uint32_t both = kNoSite, asked = kNoSite, held = kNoSite;
   for (const Holder& holder : entry->holders) {
     if (asked == kNoSite && holder.asked > 0) asked = holder.site;
@@ -38,15 +35,6 @@ void Ledger::Book(StorageEntry* entry) {
   }
   entry->asked_owner = both != kNoSite ? both : asked;
   entry->held_owner = both != kNoSite ? both : held;
-  if (entry->asked_owner != kNoSite) {
-    baseline_ += entry->bytes;
-    by_category_[static_cast<size_t>(entry->category)] += entry->bytes;
-    rows_[entry->asked_owner].baseline_bytes += entry->bytes;
-  }
-  if (entry->held_owner != kNoSite) {
-    held_ += entry->bytes;
-    rows_[entry->held_owner].held_bytes += entry->bytes;
-  }
 }
 
 StorageEntry* Ledger::Add(const void* storage, int64_t bytes, Category category,
@@ -55,46 +43,43 @@ StorageEntry* Ledger::Add(const void* storage, int64_t bytes, Category category,
   if (entry->holders.empty()) {
     entry->category = category;
     entry->bytes = bytes;
-  } else {
-    Unbook(*entry);
-    entry->bytes = bytes;
+    Count(entry->holders.Add(site), claim, 1);
+    entry->asked_owner = claim != Claim::kHeld ? site : kNoSite;
+    entry->held_owner = claim != Claim::kAsked ? site : kNoSite;
+    Post(*entry, bytes);
+    return entry;
   }
-  Holder* holder = HolderOf(entry, site);
-  if (holder == nullptr) {
-    holder = &entry->holders.emplace_back(Holder{site, 0, 0});
+  Holder* holder = entry->holders.Of(site);
+  // A site that asked for it and keeps it owns it before any later one.
+  const bool owned = entry->asked_owner == entry->held_owner;
+  if (owned && holder == nullptr && bytes == entry->bytes) {
+    Count(entry->holders.Add(site), claim, 1);
+    return entry;
   }
-  if (claim != Claim::kHeld) {
-    ++holder->asked;
-    ++entry->asked;
-  }
-  if (claim != Claim::kAsked) {
-    ++holder->held;
-    ++entry->held;
-  }
-  Book(entry);
+  Post(*entry, -entry->bytes);
+  entry->bytes = bytes;
+  if (holder == nullptr) holder = entry->holders.Add(site);
+  Count(holder, claim, 1);
+  ChooseOwners(entry);
+  Post(*entry, bytes);
   return entry;
 }
 
 void Ledger::Remove(StorageEntry* entry, uint32_t site, Claim claim) {
-  Unbook(*entry);
-  Holder* holder = HolderOf(entry, site);
-  if (claim != Claim::kHeld) {
-    --holder->asked;
-    --entry->asked;
-  }
-  if (claim != Claim::kAsked) {
-    --holder->held;
-    --entry->held;
-  }
-  if (holder->asked == 0 && holder->held == 0) {
-    entry->holders.erase(entry->holders.begin() +
-                         (holder - entry->holders.data()));
-  }
+  const bool owned = entry->asked_owner == entry->held_owner;
+  Holder* holder = entry->holders.Of(site);
+  Count(holder, claim, -1);
+  const bool kept = holder->asked > 0 && holder->held > 0;
+  if (holder->asked == 0 && holder->held == 0) entry->holders.Remove(holder);
+  // The owner is who it was.
+  if (owned && (kept || site != entry->asked_owner)) return;
+  Post(*entry, -entry->bytes);
   if (entry->holders.empty()) {
-    table_.Erase(entry);
-  } else {
-    Book(entry);
+    table_.Retire(entry);
+    return;
   }
+  ChooseOwners(entry);
+  Post(*entry, entry->bytes);
 }
 
 void Ledger::AddSide(uint32_t site, int64_t bytes) {

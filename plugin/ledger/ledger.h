@@ -46,9 +46,8 @@ class Ledger {
     table_.ForEach([&](StorageEntry* entry) {
       const int64_t bytes = bytes_of(entry->storage);
       if (bytes == entry->bytes) return;
-      Unbook(*entry);
+      Post(*entry, bytes - entry->bytes);
       entry->bytes = bytes;
-      Book(entry);
       changed(*entry);
     });
   }
@@ -67,8 +66,8 @@ class Ledger {
   size_t storages() const { return table_.size(); }
 
  private:
-  void Unbook(const StorageEntry& entry);
-  void Book(StorageEntry* entry);
+  void Post(const StorageEntry& entry, int64_t bytes);
+  static void ChooseOwners(StorageEntry* entry);
 
   StorageTable table_;
   SiteRow* rows_;

@@ -1,34 +1,36 @@
 #include "plugin/ledger/storage_table.h"
 
+#include <algorithm>
+
 namespace invact {
 
 StorageEntry* StorageTable::Find(const void* storage) const {
   StorageEntry* const* entry = entries_.Find(storage);
-  return entry == nullptr ? nullptr : *entry;
+  return entry == nullptr || (*entry)->holders.empty() ? nullptr : *entry;
 }
 
-StorageEntry* StorageTable::FindOrAdd(const void* storage) {
-  StorageEntry*& entry = entries_[storage];
-  if (entry != nullptr) return entry;
-  if (free_.empty()) {
-    entry = &pool_.emplace_back();
-  } else {
-    entry = free_.back();
-    free_.pop_back();
-  }
+StorageEntry* StorageTable::Add(const void* storage) {
+  // More than half of the table was of no use to any step: as many additions
+  // have paid for this.
+  if (entries_.size() > 2 * most_ + 64) Sweep();
+  if (free_.empty()) free_.push_back(&pool_.emplace_back());
+  StorageEntry* entry = free_.back();
+  free_.pop_back();
   entry->storage = storage;
   entry->serial = next_serial_++;
-  entry->bytes = 0;
-  entry->asked = entry->held = 0;
-  entry->category = Category::kActivation;
-  entry->asked_owner = entry->held_owner = UINT32_MAX;
-  entry->holders.clear();  // keeps its capacity: no allocation next time
+  entries_[storage] = entry;
+  most_ = std::max(most_, ++held_);
   return entry;
 }
 
-void StorageTable::Erase(StorageEntry* entry) {
-  entries_.Erase(entry->storage);
-  free_.push_back(entry);
+void StorageTable::Sweep() {
+  for (StorageEntry& entry : pool_) {
+    if (entry.storage == nullptr || !entry.holders.empty()) continue;
+    entries_.Erase(entry.storage);
+    entry.storage = nullptr;
+    free_.push_back(&entry);
+  }
+  most_ = held_;
 }
 
 }  // namespace invact

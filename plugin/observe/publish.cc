@@ -13,15 +13,14 @@
 
 namespace invact {
 
-// What the step under way saved so far, for a reader that finds the process
-// dead. Rows are already in place.
-void Recorder::MirrorLive() {
-  StepTotalsPod& live = shared_->live.totals;
-  live.baseline_bytes = ledger_->baseline_bytes();
-  live.held_bytes = ledger_->held_bytes();
-  live.side_bytes = ledger_->side_bytes();
-  shared_->live.rows = sites_.count();
+namespace {
+
+template <typename T>
+void Copy(const std::atomic<T>& from, std::atomic<T>* to) {
+  to->store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
 }
+
+}  // namespace
 
 // Copies the live rows; a row counts when its site saved something in this
 // step or still holds something from an older graph.
@@ -103,25 +102,27 @@ void Recorder::PublishLast(const StepTotalsPod& totals) {
   for (uint32_t i = 0; i < sites_.scope_count(); ++i) {
     ScopeEntry& scope = shared_->scopes[i];
     if (scope.block == 0) continue;
-    scope.last_input_bytes.store(scope.input_bytes.load());
-    scope.last_forward_ns.store(scope.forward_ns.load());
-    scope.last_calls.store(scope.calls.load());
+    Copy(scope.input_bytes, &scope.last_input_bytes);
+    Copy(scope.forward_ns, &scope.last_forward_ns);
+    Copy(scope.calls, &scope.last_calls);
   }
 }
 
 void Recorder::PublishNotes() noexcept {
   std::string device;
   if (!device_published_ && AnyDevice()) device = DeviceName();
-  const std::vector<std::string> said = TroubleSaid();
-  std::lock_guard lock(mutex_);
   Control& control = shared_->control;
+  const uint32_t known = control.warning_count.load(std::memory_order_relaxed);
+  const std::vector<std::string> said = TroubleSaid(known);
+  if (device.empty() && said.empty()) return;
+  std::lock_guard lock(mutex_);
   if (!device.empty()) {
     control.device_name.store(sites_.Text(device), std::memory_order_release);
     device_published_ = true;
   }
   uint32_t count = control.warning_count.load(std::memory_order_relaxed);
-  while (count < said.size() && count < std::size(control.warnings)) {
-    control.warnings[count].store(sites_.Text(said[count]),
+  while (count < known + said.size() && count < std::size(control.warnings)) {
+    control.warnings[count].store(sites_.Text(said[count - known]),
                                   std::memory_order_relaxed);
     control.warning_count.store(++count, std::memory_order_release);
   }
@@ -188,9 +189,9 @@ void Recorder::ForgetTouchedLocked() {
   for (uint32_t i = 0; i < sites_.scope_count(); ++i) {
     ScopeEntry& scope = shared_->scopes[i];
     if (scope.block == 0) continue;
-    scope.input_bytes.store(0);
-    scope.forward_ns.store(0);
-    scope.calls.store(0);
+    scope.input_bytes.store(0, std::memory_order_relaxed);
+    scope.forward_ns.store(0, std::memory_order_relaxed);
+    scope.calls.store(0, std::memory_order_relaxed);
   }
 }
 

@@ -9,6 +9,8 @@
 #ifndef INVACT_PLUGIN_OBSERVE_RECORDER_H_
 #define INVACT_PLUGIN_OBSERVE_RECORDER_H_
 
+#include <c10/core/ScalarType.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -17,7 +19,9 @@
 #include <string_view>
 #include <vector>
 
+#include "plugin/brief_lock.h"
 #include "plugin/config.h"
+#include "plugin/guard.h"
 #include "plugin/ledger/ledger.h"
 #include "plugin/ledger/ledger_log.h"
 #include "plugin/observe/device_state.h"
@@ -40,7 +44,7 @@ struct SavedFacts {
   const void* storage;  // StorageImpl
   const void* data;     // address of the bytes, for the events
   int64_t bytes;        // of the whole storage
-  std::string_view dtype;
+  c10::ScalarType dtype;
   Category category;
   int device;  // -1: CPU
 };
@@ -72,9 +76,8 @@ class Recorder {
                  std::string torch_version, bool python) noexcept;
   const Config& config() const { return config_; }
 
-  // Where the next save of the calling thread belongs. Take consumes it.
+  // Where the next save of the calling thread belongs.
   SiteKey NextSite() noexcept;
-  void TakeSite() noexcept;
 
   // A node keeps a tensor the way PyTorch does. `reason`: why a substitution
   // that could have been made here was not.
@@ -82,7 +85,7 @@ class Recorder {
   void Drop(const SaveTicket& ticket) noexcept;
   // A substitution was refused and nothing is counted here: the job's own
   // hooks keep the tensor, or it does not count. Enters the reason.
-  void NoteDecline(std::string_view dtype, Reason reason) noexcept;
+  void NoteDecline(c10::ScalarType dtype, Reason reason) noexcept;
 
   // Whether the site may be substituted; its reason when it may not.
   Reason SubstitutionAllowed(const SiteKey& site) noexcept;
@@ -130,6 +133,14 @@ class Recorder {
  private:
   Recorder() = default;
   bool Start() noexcept;  // first save: shared memory, relay, first line
+  bool Running() noexcept {
+    return g_guest_mode.load(std::memory_order_acquire) ==
+               GuestMode::kRunning ||
+           Start();
+  }
+  SiteKey TakeSite() noexcept;  // and consumes it
+  void BeginStep() noexcept;
+  void ResumeStepLocked(int64_t now_ns);
   void BeginBackward() noexcept;
   void EndBackward(bool complete) noexcept;
   void BeginStepLocked(int64_t now_ns, const AllocatorBytes& before);
@@ -139,7 +150,15 @@ class Recorder {
   void ShowUnfinishedLocked();
   void NotePeakLocked(int64_t peak_allocated);
   void PublishLast(const StepTotalsPod& totals);
-  void MirrorLive();
+  // What the step under way saved so far, for a reader that finds the process
+  // dead. Rows are already in place.
+  void MirrorLive() {
+    StepTotalsPod& live = shared_->live.totals;
+    live.baseline_bytes = ledger_->baseline_bytes();
+    live.held_bytes = ledger_->held_bytes();
+    live.side_bytes = ledger_->side_bytes();
+  }
+  void NoteOp(uint32_t site);
   // The device's name and the trouble said so far, for the report. Not under
   // the lock: the driver is asked.
   void PublishNotes() noexcept;
@@ -153,7 +172,7 @@ class Recorder {
   void UnclaimLocked(const SaveTicket& ticket, Claim claim);
   void ForgetTouchedLocked();
 
-  std::mutex mutex_;
+  BriefLock mutex_;
   std::mutex start_mutex_;
   Config config_;
   std::string lib_dir_, torch_version_;

@@ -1,44 +1,45 @@
 #include "plugin/observe/saved_hook.h"
 
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/variable.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/Storage.h>
 
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
 
 namespace invact {
 
-SavedHook::SavedHook(const at::Tensor&, bool is_output, Reason decline)
-    : is_output_(is_output), decline_(decline) {}
+SavedHook::SavedHook(const at::Tensor& kept, const SaveTicket& ticket)
+    : kept_(kept.unsafeGetTensorImpl()),
+      ticket_(ticket),
+      version_(VersionOf(kept)) {
+  c10::raw::weak_intrusive_ptr::incref(
+      kept_->unsafe_storage().unsafeGetStorageImpl());
+}
 
-SavedHook::~SavedHook() { Recorder::Get().Drop(ticket_); }
+// Not the tensor's storage of now: the job may have given it another one.
+SavedHook::~SavedHook() {
+  auto* storage =
+      static_cast<c10::StorageImpl*>(const_cast<void*>(ticket_.entry->storage));
+  Recorder::Get().Drop(ticket_);
+  c10::raw::weak_intrusive_ptr::decref(storage);
+}
 
-void SavedHook::call_pack_hook(const at::Tensor& tensor) {
-  version_ = VersionOf(tensor);
-  if (is_output_ && !tensor.is_leaf()) {
-    tensor_ = tensor.tensor_data();
-    without_history_ = true;
-    output_nr_ = static_cast<uint32_t>(tensor.output_nr());
-  } else {
-    tensor_ = tensor;
-  }
-  address_ = StorageAddress(tensor.storage());
-  ticket_ = Recorder::Get().Save(FactsOf(tensor, is_output_), decline_);
+bool SavedHook::Read() const {
+  Recorder::Get().Unpacked(ticket_.site);
+  return kept_->version_counter().current_version() == version_;
 }
 
 at::Tensor SavedHook::call_unpack_hook() {
-  Recorder::Get().Unpacked(ticket_.site);
-  if (VersionOf(tensor_) != version_) {
-    ThrowWrittenInPlace(tensor_, without_history_, output_nr_, version_);
-  }
-  return tensor_;
-}
-
-at::Tensor SavedHook::TakeBack() {
-  Recorder::Get().Drop(ticket_);
-  ticket_ = {};
-  // Hooks of the job get what torch gives them: no history.
-  return without_history_ ? std::move(tensor_) : tensor_.detach();
+  at::Tensor kept(
+      c10::intrusive_ptr<c10::TensorImpl,
+                         c10::UndefinedTensorImpl>::reclaim_copy(kept_));
+  if (!Read()) ThrowWrittenInPlace(kept, /*own_output=*/false, 0, version_);
+  // Torch would put the reader's own history in place of the variable's.
+  TORCH_CHECK(!c10::GradMode::is_enabled() || !kept.requires_grad(),
+              "invact: a library reads what autograd saved in a way that is "
+              "not known here; a backward of this backward needs "
+              "INVACT_POLICY=none");
+  return kept;
 }
 
 }  // namespace invact

@@ -1,7 +1,6 @@
-// One saved tensor under our eyes: torch calls it to pack the tensor, to read
-// it back, and destroys it when the node lets go. It keeps exactly what torch
-// itself would have kept (SavedVariable's constructor): the variable, or, for a
-// node's own output, its data without history, which would be a cycle.
+// One saved tensor under our eyes: what torch destroys when the node lets go of
+// it, and what tells us that it is read. The tensor itself is kept by torch's
+// SavedVariable, in torch's own way, whose hooks this becomes once it stands.
 //
 // With hooks installed torch leaves out its check for in-place writes: it is
 // made here, with torch's own words.
@@ -15,18 +14,20 @@
 #include <torch/csrc/autograd/saved_variable_hooks.h>
 
 #include "plugin/observe/recorder.h"
-#include "plugin/observe/storage_address.h"
-#include "plugin/torch_compat.h"
 
 namespace invact {
 
 class SavedHook final : public torch::autograd::SavedVariableHooks {
  public:
-  // `decline`: why the op that saves it was not substituted, or kNone.
-  SavedHook(const at::Tensor& tensor, bool is_output, Reason decline);
+  // `kept`: what the SavedVariable keeps, for as long as this lives. The hook
+  // owns the ticket, and a weak reference to the storage: its address must not
+  // be used again while the ledger knows it.
+  SavedHook(const at::Tensor& kept, const SaveTicket& ticket);
   ~SavedHook() override;
 
-  void call_pack_hook(const at::Tensor& tensor) override;
+  // The SavedVariable is made, what it keeps is its own affair.
+  void call_pack_hook(const at::Tensor&) override {}
+  // By torch, for what the node made; whoever else asks gets its values.
   at::Tensor call_unpack_hook() override;
   // Compiled autograd then reads the tensor itself.
   std::optional<std::pair<c10::SafePyObject, c10::SafePyObject>>
@@ -34,21 +35,14 @@ class SavedHook final : public torch::autograd::SavedVariableHooks {
     return std::nullopt;
   }
 
-  // The variable itself is kept, as torch keeps what its node did not make.
-  bool KeepsVariable() const { return !without_history_; }
-
-  // Gives the tensor up to torch, as torch would have saved it.
-  at::Tensor TakeBack();
+  // Tells the Recorder of a read; false when the tensor was written since.
+  bool Read() const;
+  uint32_t version() const { return version_; }
 
  private:
-  at::Tensor tensor_;
-  uint32_t version_ = 0;
-  uint32_t output_nr_ = 0;
-  bool is_output_;
-  bool without_history_ = false;
-  Reason decline_;
-  SaveTicket ticket_;
-  StorageAddress address_;
+  c10::TensorImpl* kept_;
+  [[no_unique_address]] SaveTicket ticket_;
+  uint32_t version_;
 };
 
 }  // namespace invact

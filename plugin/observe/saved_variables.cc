@@ -14,6 +14,7 @@
 #include "plugin/observe/private_member.h"
 #include "plugin/observe/saved_hook.h"
 #include "plugin/observe/tensor_facts.h"
+#include "plugin/observe/version_error.h"
 #include "plugin/observe/watched_hook.h"
 #include "plugin/torch_compat.h"
 
@@ -24,6 +25,10 @@ INVACT_PRIVATE_MEMBER(HooksMember, torch::autograd::SavedVariable,
                       hooks_)
 INVACT_PRIVATE_MEMBER(DataMember, torch::autograd::SavedVariable, at::Tensor,
                       data_)
+INVACT_PRIVATE_MEMBER(KeptOriginalMember, torch::autograd::SavedVariable, bool,
+                      saved_original_)
+INVACT_PRIVATE_MEMBER(OfOutputMember, torch::autograd::SavedVariable, uint32_t,
+                      output_nr_)
 
 namespace {
 
@@ -33,8 +38,6 @@ using HooksPtr = std::unique_ptr<SavedVariableHooks>;
 
 constexpr char kConstructor[] =
     "_ZN5torch8autograd13SavedVariableC1ERKN2at6TensorEbb";
-constexpr char kDefaultHooks[] =
-    "_ZN5torch8autograd13SavedVariable17get_default_hooksEv";
 constexpr char kRegisterHooks[] =
     "_ZN5torch8autograd13SavedVariable14register_hooksEOSt10unique_ptrINS0_"
     "18SavedVariableHooksESt14default_deleteIS3_EE";
@@ -42,55 +45,49 @@ constexpr char kRegisterHooks[] =
 // A constructor returns nothing in the Itanium ABI on the machines we build
 // for.
 using Constructor = void (*)(SavedVariable*, const at::Tensor&, bool, bool);
-using DefaultHooks = HooksPtr (*)();
 using RegisterHooks = void (*)(SavedVariable*, HooksPtr&&);
 // Returned like the member's result, through a hidden pointer.
 using Unpack = at::Tensor (*)(const SavedVariable*, NodePtr);
 Constructor g_constructor;
-DefaultHooks g_default_hooks;
 RegisterHooks g_register_hooks;
 Unpack g_unpack;
 
-// The save that this thread's constructor call is making.
-struct Saving {
-  const at::Tensor* tensor;
-  bool is_output;
-};
-thread_local Saving* t_saving = nullptr;
 thread_local Reason t_pending_decline = Reason::kNone;
+
+// What torch has just constructed in its own way gets a hook of ours, or its
+// hooks of the job's are watched.
+void Observe(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
+             Reason decline) {
+  HooksPtr& hooks = saved->*Get(HooksMember());
+  if (hooks != nullptr) {
+    auto watched =
+        std::make_unique<WatchedHook>(std::move(hooks), is_output, decline);
+    WatchedHook& watch = *watched;
+    hooks = std::move(watched);
+    watch.Packed(tensor);
+    return;
+  }
+  Recorder& recorder = Recorder::Get();
+  if (!Countable(tensor, is_output)) {
+    if (decline != Reason::kNone) {
+      recorder.NoteDecline(tensor.scalar_type(), decline);
+    }
+    return;
+  }
+  const SaveTicket ticket = recorder.Save(FactsOf(tensor, is_output), decline);
+  if (ticket.entry == nullptr) return;
+  hooks = std::make_unique<SavedHook>(saved->*Get(DataMember()), ticket);
+}
 
 void ConstructSavedVariable(SavedVariable* self, const at::Tensor& tensor,
                             bool is_output, bool is_inplace_on_view) {
-  if (!Active() || t_own_work > 0) {
+  if (!Active() || t_own_work > 0 || !tensor.defined()) {
     g_constructor(self, tensor, is_output, is_inplace_on_view);
     return;
   }
-  Saving saving{&tensor, is_output};
-  struct Restore {
-    Saving* before;
-    ~Restore() { t_saving = before; }
-  } restore{std::exchange(t_saving, &saving)};
+  const Reason decline = std::exchange(t_pending_decline, Reason::kNone);
   g_constructor(self, tensor, is_output, is_inplace_on_view);
-}
-
-HooksPtr GetDefaultHooks() {
-  HooksPtr of_the_job = g_default_hooks();
-  const Saving* saving = t_saving;
-  if (saving == nullptr) return of_the_job;
-  const Reason reason = std::exchange(t_pending_decline, Reason::kNone);
-  if (of_the_job != nullptr) {
-    return std::make_unique<WatchedHook>(std::move(of_the_job),
-                                         saving->is_output, reason);
-  }
-  if (!Countable(*saving->tensor, saving->is_output)) {
-    if (reason != Reason::kNone) {
-      Recorder::Get().NoteDecline(DtypeName(saving->tensor->scalar_type()),
-                                  reason);
-    }
-    return nullptr;
-  }
-  return std::make_unique<SavedHook>(*saving->tensor, saving->is_output,
-                                     reason);
+  Observe(self, tensor, is_output, decline);
 }
 
 SavedHook* OurHook(const SavedVariable* saved) {
@@ -102,29 +99,23 @@ SavedHook* OurHook(const SavedVariable* saved) {
 }
 
 // With hooks torch would hand out a copy of the variable; without, it hands out
-// the variable itself, and so do we where we keep it.
+// the variable itself, and so do we where it is kept.
 at::Tensor UnpackSavedVariable(const SavedVariable* self, NodePtr saved_for) {
-  SavedHook* ours = OurHook(self);
-  if (ours != nullptr && ours->KeepsVariable()) return ours->call_unpack_hook();
-  return g_unpack(self, std::move(saved_for));
+  const SavedHook* ours = OurHook(self);
+  if (ours == nullptr) return g_unpack(self, std::move(saved_for));
+  const at::Tensor& data = self->*Get(DataMember());
+  const bool original = self->*Get(KeptOriginalMember());
+  if (!ours->Read()) {
+    ThrowWrittenInPlace(data, !original, self->*Get(OfOutputMember()),
+                        ours->version());
+  }
+  return original ? data : g_unpack(self, std::move(saved_for));
 }
 
-// Torch allows one pair of hooks. Ours steps back for the job's: the tensor is
-// handed back first, as torch would have saved it.
+// Torch allows one pair of hooks. Ours steps back for the job's: what is kept
+// is then as if we had not been there.
 void RegisterSavedVariableHooks(SavedVariable* self, HooksPtr&& hooks) {
-  HooksPtr& current = self->*Get(HooksMember());
-  if (SavedHook* ours = OurHook(self); ours != nullptr) {
-    at::Tensor& data = self->*Get(DataMember());
-    data = ours->TakeBack();
-    current.reset();
-    try {
-      g_register_hooks(self, std::move(hooks));
-    } catch (...) {
-      data.reset();
-      throw;
-    }
-    return;
-  }
+  if (OurHook(self) != nullptr) (self->*Get(HooksMember())).reset();
   g_register_hooks(self, std::move(hooks));
 }
 
@@ -139,18 +130,16 @@ bool ObserveSavedVariables(bool python, std::string* error) noexcept {
     return false;
   }
   g_constructor = reinterpret_cast<Constructor>(dlsym(torch, kConstructor));
-  g_default_hooks = reinterpret_cast<DefaultHooks>(dlsym(torch, kDefaultHooks));
   g_register_hooks =
       reinterpret_cast<RegisterHooks>(dlsym(torch, kRegisterHooks));
   g_unpack = reinterpret_cast<Unpack>(dlsym(torch, kUnpackSymbol));
-  if (g_constructor == nullptr || g_default_hooks == nullptr ||
-      g_register_hooks == nullptr || g_unpack == nullptr) {
+  if (g_constructor == nullptr || g_register_hooks == nullptr ||
+      g_unpack == nullptr) {
     *error = "this torch has no torch::autograd::SavedVariable as known here";
     return false;
   }
   ImportPatch core[] = {
       {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},
-      {kDefaultHooks, reinterpret_cast<void*>(GetDefaultHooks)},
       {kUnpackSymbol, reinterpret_cast<void*>(UnpackSavedVariable)}};
   ImportPatch in_python[] = {
       {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},

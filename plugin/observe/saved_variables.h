@@ -1,14 +1,13 @@
 // Makes the plugin a witness of every tensor that autograd saves.
 //
-// Torch constructs a SavedVariable for each. Four of its functions are taken
+// Torch constructs a SavedVariable for each. Three of its functions are taken
 // over at their import slots (import_slot.h): the constructor, so that we know
-// which tensor is being saved and whether it is the node's output;
-// get_default_hooks, which it calls for a pair of hooks; unpack, so that what
-// is read back is the very same object; and register_hooks, so that
+// which tensor is being saved and whether it is the node's output; unpack, so
+// that what is read back is the very same object; and register_hooks, so that
 // `grad_fn._raw_saved_x.register_hooks(...)` goes on working on a tensor that
-// has ours. With this, parameters, views of parameters, tensor
-// subclasses and everything saved under a mode or under hooks of the job's own
-// never get hooks of ours: they are saved by torch's own code.
+// has ours. Every tensor is saved by torch's own code. A hook of ours is hung
+// on what that made, only to hear of its end; parameters, views of parameters,
+// tensor subclasses and everything saved under a mode get none.
 #ifndef INVACT_PLUGIN_OBSERVE_SAVED_VARIABLES_H_
 #define INVACT_PLUGIN_OBSERVE_SAVED_VARIABLES_H_
 

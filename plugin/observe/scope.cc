@@ -33,7 +33,7 @@ PersistentStorages& Persistent() {
 
 }  // namespace
 
-thread_local ScopeStack t_scopes;
+constinit thread_local ScopeStack t_scopes = {};
 
 int64_t MonotonicNs() noexcept {
   timespec now;
@@ -47,42 +47,31 @@ uint32_t InternScope(std::string_view name, bool block) noexcept {
 
 void RenewScope(uint32_t scope) noexcept { Recorder::Get().RenewScope(scope); }
 
-bool ScopesWanted() noexcept { return Active(); }
-
 bool OwnProcess() noexcept {
   return !g_forked_child.load(std::memory_order_relaxed);
 }
 
-void PushScope(uint32_t scope, int64_t input_bytes) noexcept {
-  ScopeStack& stack = t_scopes;
-  if (stack.depth == 0) {
-    GuardNewOps();
-    InstallNewOps();
-    Recorder::Get().OutermostCall();
-  }
-  ++stack.depth;
-  if (stack.depth > ScopeStack::kMaxDepth) return;  // deeper: the parent's
-  ScopeFrame& frame = stack.frames[stack.depth - 1];
-  frame.scope = scope;
-  frame.next_save = 0;
-  frame.input_bytes = input_bytes;
-  // Blocks are timed in the job's own forward only, not in evaluation.
-  frame.begin_ns =
-      input_bytes > 0 && c10::GradMode::is_enabled() ? MonotonicNs() : 0;
+void ScopeStack::BeforeOutermost() noexcept {
+  GuardNewOps();
+  InstallNewOps();
+  Recorder::Get().OutermostCall();
 }
 
-void PopScope() noexcept {
-  ScopeStack& stack = t_scopes;
-  if (stack.depth == 0) return;
-  if (stack.depth <= ScopeStack::kMaxDepth) {
-    const ScopeFrame& frame = stack.frames[stack.depth - 1];
-    if (frame.begin_ns != 0) {
-      Recorder::Get().BlockCall(frame.scope, frame.input_bytes,
-                                MonotonicNs() - frame.begin_ns);
-    }
-  }
-  --stack.depth;
+// Blocks are timed in the job's own forward only, not in evaluation.
+int64_t ScopeStack::BlockBegin() noexcept {
+  return c10::GradMode::is_enabled() ? MonotonicNs() : 0;
 }
+
+void ScopeStack::BlockEnd(const ScopeFrame& frame) noexcept {
+  Recorder::Get().BlockCall(frame.scope, frame.input_bytes,
+                            MonotonicNs() - frame.begin_ns);
+}
+
+void PushScope(uint32_t scope, int64_t input_bytes) noexcept {
+  ScopeStack::OfThread().Push(scope, input_bytes);
+}
+
+void PopScope() noexcept { ScopeStack::OfThread().Pop(); }
 
 void ScopeFailed() noexcept { Recorder::Get().CallFailed(); }
 

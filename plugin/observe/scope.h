@@ -18,6 +18,8 @@
 #include <span>
 #include <string_view>
 
+#include "plugin/guard.h"
+
 namespace invact {
 
 inline constexpr uint32_t kRootScope = 0;  // name "", exists from the start
@@ -33,7 +35,7 @@ void RenewScope(uint32_t scope) noexcept;
 
 // Whether the plugin wants scopes at all now (a saved tensor may follow).
 // False in a forked child and after the feature was switched off.
-bool ScopesWanted() noexcept;
+inline bool ScopesWanted() noexcept { return Active(); }
 
 // Whether this process may touch the plugin's tables: false in a forked child,
 // whose copies of the locks belong to threads that it does not have.

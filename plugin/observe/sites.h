@@ -50,6 +50,18 @@ class Sites {
   // The site's number; a new one is entered with its dtype and category.
   uint32_t SiteFor(uint32_t scope, uint32_t ordinal, std::string_view dtype,
                    Category category);
+  // The same for one entered already, else kNoSite. Mostly the neighbour of the
+  // last one asked for, which needs no search.
+  uint32_t Known(uint32_t scope, uint32_t ordinal) {
+    const uint32_t guess = ++last_;
+    if (guess < sites_.size() && sites_[guess].scope == scope &&
+        sites_[guess].ordinal == ordinal) {
+      return guess;
+    }
+    const std::vector<uint32_t>& by_ordinal = scopes_[scope].sites;
+    last_ = ordinal < by_ordinal.size() ? by_ordinal[ordinal] : kNoSite;
+    return last_;
+  }
   void SetOp(uint32_t site, std::string_view op);
   // Why the site is left alone; kNone for a site not entered yet, unless its
   // scope is excluded.
@@ -81,6 +93,7 @@ class Sites {
   std::vector<Scope> scopes_;
   std::unordered_map<std::string, uint32_t> scope_numbers_;
   std::vector<SiteState> sites_;
+  uint32_t last_ = kNoSite;                        // answer of Known
   std::unique_ptr<std::atomic<bool>[]> op_known_;  // kMaxSites
   std::unordered_map<std::string, uint32_t> texts_;
 };

@@ -10,8 +10,7 @@ WatchedHook::~WatchedHook() {
   for (const Kept& kept : kept_) Recorder::Get().Drop(kept.ticket);
 }
 
-void WatchedHook::call_pack_hook(const at::Tensor& tensor) {
-  hooks_->call_pack_hook(tensor);
+void WatchedHook::Packed(const at::Tensor& tensor) {
   if (!PlainTensor(tensor) || !PlainDispatch()) return;
   const SavedFacts saved = FactsOf(tensor, is_output_);
   for (const at::Tensor& packed : PackedTensors(*hooks_)) {

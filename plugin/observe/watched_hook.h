@@ -28,7 +28,12 @@ class WatchedHook final : public torch::autograd::SavedVariableHooks {
       : hooks_(std::move(hooks)), is_output_(is_output), decline_(decline) {}
   ~WatchedHook() override;
 
-  void call_pack_hook(const at::Tensor& tensor) override;
+  // The job's hooks have packed the tensor.
+  void Packed(const at::Tensor& tensor);
+
+  void call_pack_hook(const at::Tensor& tensor) override {
+    hooks_->call_pack_hook(tensor);
+  }
   at::Tensor call_unpack_hook() override;
   std::optional<std::pair<c10::SafePyObject, c10::SafePyObject>>
   retrieve_unpack_hook_data() const override {

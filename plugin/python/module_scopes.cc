@@ -7,6 +7,7 @@
 
 #include "plugin/log.h"
 #include "plugin/observe/scope.h"
+#include "plugin/observe/scope_stack.h"
 #include "plugin/python/module_names.h"
 #include "plugin/python/python_api.h"
 #include "plugin/python/tensor_object.h"
@@ -24,13 +25,6 @@ bool g_failed = false;
 PyObject* g_usage_original = nullptr;  // torch._C._log_api_usage_once
 PyObject* g_usage_ours = nullptr;
 PyObject* g_torch_c = nullptr;
-
-// The module call under way on this thread.
-struct Call {
-  PyObject* module = nullptr;  // alive: it is being called
-  uint32_t root = 0;
-};
-thread_local Call t_call;
 
 // Python is about to end; the last exception's frames are still there.
 PyObject* OnExit(PyObject*, PyObject*) {
@@ -73,21 +67,23 @@ int64_t FirstTensorBytes(PyObject* const* arguments, size_t count,
 }
 
 // False: the call goes on without a scope of its own.
-bool Enter(PyObject* const* arguments, size_t count, PyObject* keywords,
-           const Call& caller) noexcept {
+bool Enter(ScopeStack* stack, PyObject* const* arguments, size_t count,
+           PyObject* keywords) noexcept {
   PyObject* module = arguments[0];
   try {
     ModuleNames& names = ModuleNames::Get();
     ModuleName name;
-    if (caller.module == nullptr) {
+    if (stack->module == nullptr) {
       const KeepError keep;
       name = names.Outermost(module);
+      stack->module_root = name.root;
     } else {
-      name = names.Nested(module, caller.module, caller.root);
+      name = names.Nested(module, static_cast<PyObject*>(stack->module),
+                          stack->module_root);
     }
-    t_call = {module, caller.module == nullptr ? name.root : caller.root};
-    PushScope(name.scope,
-              name.block ? FirstTensorBytes(arguments, count, keywords) : 0);
+    stack->module = module;
+    stack->Push(name.scope,
+                name.block ? FirstTensorBytes(arguments, count, keywords) : 0);
     return true;
   } catch (const std::exception& error) {
     GiveUp(error.what());
@@ -98,15 +94,20 @@ bool Enter(PyObject* const* arguments, size_t count, PyObject* keywords,
 PyObject* CallImpl(PyObject* function, PyObject* const* arguments,
                    size_t count_and_flag, PyObject* keywords) {
   const size_t count = count_and_flag & ~kOffsetFlag;
-  const Call caller = t_call;
-  if (count == 0 || g_failed || !ScopesWanted() ||
-      !Enter(arguments, count, keywords, caller)) {
+  if (count == 0 || g_failed || !ScopesWanted()) {
+    return g_call_impl(function, arguments, count_and_flag, keywords);
+  }
+  ScopeStack& stack = ScopeStack::OfThread();
+  void* const caller = stack.module;
+  const uint32_t root = stack.module_root;
+  if (!Enter(&stack, arguments, count, keywords)) {
     return g_call_impl(function, arguments, count_and_flag, keywords);
   }
   PyObject* result = g_call_impl(function, arguments, count_and_flag, keywords);
   if (result == nullptr) ScopeFailed();
-  PopScope();
-  t_call = caller;
+  stack.Pop();
+  stack.module = caller;
+  stack.module_root = root;
   return result;
 }
 

@@ -180,6 +180,47 @@ TEST_P(RandomHistory, TotalsAndRowsEqualAFreshSum) {
   }
 }
 
+// A job whose tensors never come back to an address.
+TEST(Ledger, ForgetsAddressesThatAreNotUsedAgain) {
+  Rows rows;
+  Ledger ledger(rows.row.data());
+  std::set<StorageEntry*> entries;
+  std::set<uint64_t> serials;
+
+  for (uintptr_t n = 0; n < 5000; ++n) {
+    StorageEntry* entry =
+        ledger.Add(Storage(n), 8, Category::kActivation, 1, Claim::kBoth);
+    entries.insert(entry);
+    serials.insert(entry->serial);
+    ledger.Remove(entry, 1, Claim::kBoth);
+    ASSERT_EQ(ledger.Find(Storage(n)), nullptr);
+    ASSERT_EQ(ledger.storages(), 0u);
+  }
+
+  EXPECT_LT(entries.size(), 100u);
+  EXPECT_EQ(serials.size(), 5000u);
+}
+
+TEST(Ledger, AnAddressThatComesBackIsAnotherStorage) {
+  Rows rows;
+  Ledger ledger(rows.row.data());
+  StorageEntry* first =
+      ledger.Add(Storage(1), 8, Category::kInput, 1, Claim::kBoth);
+  const uint64_t serial = first->serial;
+  ledger.Remove(first, 1, Claim::kBoth);
+
+  StorageEntry* second =
+      ledger.Add(Storage(1), 24, Category::kActivation, 2, Claim::kAsked);
+
+  EXPECT_NE(second->serial, serial);
+  EXPECT_EQ(ledger.baseline_bytes(), 24);
+  EXPECT_EQ(ledger.held_bytes(), 0);
+  EXPECT_EQ(ledger.category_bytes(Category::kActivation), 24);
+  EXPECT_EQ(ledger.category_bytes(Category::kInput), 0);
+  EXPECT_EQ(rows.row[1].baseline_bytes, 0);
+  EXPECT_EQ(rows.row[2].baseline_bytes, 24);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomHistory, testing::Range(1, 9));
 
 }  // namespace

@@ -17,12 +17,18 @@
 #else
 #define INVACT_LANE inline __attribute__((always_inline))
 #endif
+// The same for what the host runs.
+#define INVACT_HOST inline __attribute__((always_inline))
 
 namespace invact::kernels {
 
 constexpr int MantissaBits(int dtype) {
   return dtype == INVACT_F32 ? 23 : dtype == INVACT_BF16 ? 7 : 10;
 }
+
+// The same where a device may not call a function of the host.
+template <int kDtype>
+inline constexpr int kMantissaBits = MantissaBits(kDtype);
 
 // Half the distance of neighbouring y at ymin, which lies in [-1/2, -1/8).
 constexpr float HalfCell(float ymin, int dtype) {

@@ -38,10 +38,7 @@ struct Functions {
 
   template <class Body>
   static int With(const invact_call& call, Body body) {
-    Scalars scalars = {};
-    for (int i = 0; i < F::kScalars; ++i) {
-      scalars.values[i] = static_cast<float>(call.parameters[i]);
-    }
+    const Scalars scalars = ScalarsOf<F>(call);
     switch (call.dtype) {
       case INVACT_F32:
         return body(float{}, scalars);

@@ -1,10 +1,12 @@
 // The activations of the CUDA library and their registration: bfloat16 by
-// tables, the other dtypes by arithmetic. One pass over memory, no
-// synchronisation, no allocation.
+// tables, the other dtypes and closed forms by arithmetic. One pass over
+// memory, no synchronisation, no allocation.
 #include <cuda_runtime.h>
 
 #include <new>
+#include <utility>
 
+#include "kernels/cuda/closed_kernels.cuh"
 #include "kernels/cuda/patterns.h"
 #include "kernels/cuda/polynomial_kernels.cuh"
 #include "kernels/kernel_api.h"
@@ -43,9 +45,109 @@ bool Good(const invact_call* call, int64_t n, Pointers... pointers) {
          (n == 0 || ((pointers != nullptr) && ...));
 }
 
-// kSlot: which tables are the function's (patterns.h).
+// What both kinds of functions have in their registration.
+template <class F>
+constexpr invact_activation Described() {
+  const Bounds& bounds = F::kBounds;
+  invact_activation made = {};
+  made.size = sizeof(invact_activation);
+  made.device = INVACT_CUDA;
+  made.op = bounds.op;
+  made.variant = bounds.variant;
+  made.dtypes = 1u << INVACT_F32 | 1u << INVACT_BF16 | 1u << INVACT_F16;
+  made.side_bits = F::kSideBits;
+  made.parameters = F::kScalars;
+  if (CudaForward<F>::kExact) made.forward_exact = made.dtypes;
+  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
+    made.error_max[dtype] = bounds.error_max[dtype];
+    made.error_rms[dtype] = bounds.error_rms[dtype];
+  }
+  return made;
+}
+
+// Of a function in closed form.
+template <class F>
+struct ClosedFunctions {
+  static bool Served(const invact_call* call, const void* side, int64_t n) {
+    return call != nullptr && (F::kScalars == 0 || call->parameters) &&
+           (F::kSideBits == 0 || n == 0 || side != nullptr);
+  }
+
+  static int Accepts(const double* scalars) { return F::Accepts(scalars); }
+
+  static int Forward(const invact_call* call, const void* x, void* y,
+                     void* side, int64_t n) {
+    if (!Good(call, n, x, y) || !Served(call, side, n)) {
+      return cudaErrorInvalidValue;
+    }
+    if (n == 0) return cudaSuccess;
+    return With(call->dtype, [=](auto type) {
+      using T = decltype(type);
+      return Launch<1>(ClosedForwardKernel<F, T, true>, kClosedThreads, n,
+                       call->stream, static_cast<const T*>(x),
+                       static_cast<T*>(y), static_cast<uint8_t*>(side), n,
+                       Aligned(x, y), ScalarsOf<F>(*call));
+    });
+  }
+
+  static int Mark(const invact_call* call, const void* x, const void*,
+                  void* side, int64_t n) {
+    if (!Good(call, n, x, side)) return cudaErrorInvalidValue;
+    if (n == 0) return cudaSuccess;
+    return With(call->dtype, [=](auto type) {
+      using T = decltype(type);
+      return Launch<1>(ClosedForwardKernel<F, T, false>, kClosedThreads, n,
+                       call->stream, static_cast<const T*>(x),
+                       static_cast<T*>(nullptr), static_cast<uint8_t*>(side), n,
+                       Aligned(x), Scalars{});
+    });
+  }
+
+  static int Backward(const invact_call* call, const void* y, const void* side,
+                      const void* dy, void* dx, int64_t n) {
+    if (!Good(call, n, y, dy, dx) || !Served(call, side, n)) {
+      return cudaErrorInvalidValue;
+    }
+    if (n == 0) return cudaSuccess;
+    return With(call->dtype, [=](auto type) {
+      using T = decltype(type);
+      return Launch<1>(ClosedBackwardKernel<F, T>, kClosedThreads, n,
+                       call->stream, static_cast<const T*>(y),
+                       static_cast<const uint8_t*>(side),
+                       static_cast<const T*>(dy), static_cast<T*>(dx), n,
+                       Aligned(y, dy, dx), ScalarsOf<F>(*call));
+    });
+  }
+
+  static int Reconstruct(const invact_call* call, const void* y,
+                         const void* side, void* x, int64_t n) {
+    if (!Good(call, n, y, x) || !Served(call, side, n)) {
+      return cudaErrorInvalidValue;
+    }
+    if (n == 0) return cudaSuccess;
+    return With(call->dtype, [=](auto type) {
+      using T = decltype(type);
+      return Launch<1>(ClosedReconstructKernel<F, T>, kClosedThreads, n,
+                       call->stream, static_cast<const T*>(y),
+                       static_cast<const uint8_t*>(side), static_cast<T*>(x), n,
+                       Aligned(y, x), ScalarsOf<F>(*call));
+    });
+  }
+
+  static constexpr invact_activation Activation() {
+    invact_activation made = Described<F>();
+    if constexpr (F::kScalars > 0) made.accepts = Accepts;
+    made.forward = Forward;
+    made.backward = Backward;
+    made.reconstruct = Reconstruct;
+    if constexpr (F::kSideBits > 0) made.mark = Mark;
+    return made;
+  }
+};
+
+// Of a function that is decoded. kSlot: which tables are its (patterns.h).
 template <class F, int kSlot>
-struct Functions {
+struct DecodedFunctions {
   static_assert(kSlot < kPatternSlots);
 
   static int Prepare(const invact_call* call, const invact_patterns* patterns) {
@@ -121,20 +223,10 @@ struct Functions {
   }
 
   static constexpr invact_activation Activation() {
-    const Bounds& bounds = F::kBounds;
-    invact_activation made = {};
-    made.size = sizeof(invact_activation);
-    made.device = INVACT_CUDA;
-    made.op = bounds.op;
-    made.variant = bounds.variant;
-    made.dtypes = 1u << INVACT_F32 | 1u << INVACT_BF16 | 1u << INVACT_F16;
-    made.side_bits = 1;
-    made.forward_exact = made.dtypes;
+    invact_activation made = Described<F>();
+    // A table has PyTorch's very bits.
+    made.forward_exact |= 1u << INVACT_BF16;
     made.table_dtypes = 1u << INVACT_BF16;
-    for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
-      made.error_max[dtype] = bounds.error_max[dtype];
-      made.error_rms[dtype] = bounds.error_rms[dtype];
-    }
     made.prepare = Prepare;
     made.forward = Forward;
     made.backward = Backward;
@@ -144,22 +236,42 @@ struct Functions {
   }
 };
 
+template <class F, int kSlot>
+constexpr invact_activation ActivationOf() {
+  if constexpr (F::kDecoded) {
+    return DecodedFunctions<F, kSlot>::Activation();
+  } else {
+    return ClosedFunctions<F>::Activation();
+  }
+}
+
+struct ActivationSet {
+  const invact_activation* activations;
+  int count;
+};
+
+template <class... F, int... kSlots>
+ActivationSet SetOf(FunctionList<F...>, std::integer_sequence<int, kSlots...>) {
+  static constexpr invact_activation kSet[] = {ActivationOf<F, kSlots>()...};
+  return {kSet, sizeof...(F)};
+}
+template <class... F>
+ActivationSet SetOf(FunctionList<F...> functions) {
+  return SetOf(functions, std::make_integer_sequence<int, sizeof...(F)>{});
+}
+
 }  // namespace
 }  // namespace invact::kernels
 
 extern "C" __attribute__((visibility("default"))) int invact_register_kernels(
     const invact_registry* registry) {
-  using invact::kernels::Functions;
-  static constexpr invact_activation kSet[] = {
-      Functions<invact::kernels::Gelu, 0>::Activation(),
-      Functions<invact::kernels::GeluTanh, 1>::Activation(),
-      Functions<invact::kernels::Silu, 2>::Activation()};
   if (!registry || registry->size < sizeof(invact_registry) ||
       registry->abi != INVACT_KERNEL_ABI || !registry->add) {
     return INVACT_BAD_ARGUMENT;
   }
-  for (const invact_activation& activation : kSet) {
-    registry->add(registry->ctx, &activation);
+  const auto set = invact::kernels::SetOf(invact::kernels::AllFunctions{});
+  for (int i = 0; i < set.count; ++i) {
+    registry->add(registry->ctx, &set.activations[i]);
   }
   return 0;
 }

@@ -1,12 +1,7 @@
-// One float in one CUDA thread, as decode.h wants lanes, and the forward
-// functions word for word as PyTorch's CUDA kernels have them: the same
-// compiler gives the same bits.
+// One float in one CUDA thread, as decode.h wants lanes.
 #ifndef INVACT_KERNELS_CUDA_LANE_CUH_
 #define INVACT_KERNELS_CUDA_LANE_CUH_
 
-#include <cmath>
-
-#include "kernels/bounds.h"
 #include "kernels/decode.h"
 
 namespace invact::kernels {
@@ -32,6 +27,9 @@ struct Lane {
   }
   static __device__ __forceinline__ float Mul(float a, float b) {
     return a * b;
+  }
+  static __device__ __forceinline__ float Div(float a, float b) {
+    return a / b;
   }
   static __device__ __forceinline__ float Fma(float a, float b, float c) {
     return __fmaf_rn(a, b, c);
@@ -83,35 +81,6 @@ struct Lane {
            : within == 1 ? four.y
            : within == 2 ? four.z
                          : four.w;
-  }
-};
-
-struct Gelu {
-  static constexpr const DecoderTables& kTables = kGeluTables;
-  static constexpr const Bounds& kBounds = kGeluBounds;
-  static __device__ __forceinline__ float Forward(float x) {
-    constexpr float kAlpha = M_SQRT1_2;
-    return x * 0.5f * (1.0f + erff(x * kAlpha));
-  }
-};
-
-struct GeluTanh {
-  static constexpr const DecoderTables& kTables = kGeluTanhTables;
-  static constexpr const Bounds& kBounds = kGeluTanhBounds;
-  static __device__ __forceinline__ float Forward(float x) {
-    constexpr float kBeta = M_SQRT2 * M_2_SQRTPI * 0.5f;
-    constexpr float kKappa = 0.044715;
-    const float x_cube = x * x * x;
-    const float inner = kBeta * (x + kKappa * x_cube);
-    return 0.5f * x * (1.0f + tanhf(inner));
-  }
-};
-
-struct Silu {
-  static constexpr const DecoderTables& kTables = kSiluTables;
-  static constexpr const Bounds& kBounds = kSiluBounds;
-  static __device__ __forceinline__ float Forward(float x) {
-    return x / (1.0f + expf(-x));
   }
 };
 

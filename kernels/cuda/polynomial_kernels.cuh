@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/eight.cuh"
+#include "kernels/cuda/forward.cuh"
 #include "kernels/cuda/lane.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pair.cuh"
@@ -14,15 +15,8 @@ namespace invact::kernels {
 
 constexpr int kThreads = 128;
 
-__device__ const DecoderTables kDeviceTables[3] = {kGeluTables, kGeluTanhTables,
-                                                   kSiluTables};
-
 template <class F>
-__device__ __forceinline__ const DecoderTables& DeviceTables() {
-  return kDeviceTables[std::is_same_v<F, Gelu>       ? 0
-                       : std::is_same_v<F, GeluTanh> ? 1
-                                                     : 2];
-}
+__device__ const DecoderTables kDeviceTables = F::kTables;
 
 // Called by a whole block of at least 96 threads, which then synchronises.
 template <int kPowers>
@@ -59,7 +53,8 @@ __global__ void __launch_bounds__(kThreads)
     if (group.count <= 0) return;
     side[group.first / 8] = static_cast<uint8_t>(BitsBelow(held[g], x0));
     if constexpr (kValues) {
-      ForEach(&held[g], [](float value, int) { return F::Forward(value); });
+      ForEach(&held[g],
+              [](float value, int) { return CudaForward<F>::Of(value, {}); });
       held[g].Store(y + group.first, group.count, aligned);
     }
   }
@@ -80,9 +75,9 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 2 ? 16 : 1)
   gradient.Load(dy + group.first, group.count, aligned);
   const unsigned bits = group.count > 0 ? side[group.first / 8] : 0;
   if constexpr (kShort) {
-    Stage(DeviceTables<F>().short_slope, &table);
+    Stage(kDeviceTables<F>.short_slope, &table);
   } else {
-    Stage(DeviceTables<F>().slope, &table);
+    Stage(kDeviceTables<F>.slope, &table);
   }
   __syncthreads();
   if (group.count <= 0) return;
@@ -100,8 +95,8 @@ __global__ void __launch_bounds__(kThreads)
     ReconstructKernel(const T* y, const uint8_t* side, T* x, int64_t n,
                       bool aligned, DecoderLines lines) {
   __shared__ SharedTable arguments, slopes;
-  Stage(DeviceTables<F>().x, &arguments);
-  Stage(DeviceTables<F>().slope, &slopes);
+  Stage(kDeviceTables<F>.x, &arguments);
+  Stage(kDeviceTables<F>.slope, &slopes);
   __syncthreads();
   const Group group = ThisGroup<1>(n, 0);
   if (group.count <= 0) return;
@@ -113,7 +108,8 @@ __global__ void __launch_bounds__(kThreads)
     const float first = Argument<Lane>(value, bit, lines, arguments);
     const float slope = Slope<Lane, 8, false>(value, bit, lines, 0, slopes);
     const bool steep = fabsf(slope) > 0.03f && value < lines.flat_from;
-    return steep ? first - (F::Forward(first) - value) / slope : first;
+    return steep ? first - (CudaForward<F>::Of(first, {}) - value) / slope
+                 : first;
   });
   held.Store(x + group.first, group.count, aligned);
 }

@@ -49,13 +49,26 @@ bool Recorder::Start() noexcept {
   return true;
 }
 
+namespace {
+
+// The call whose scope the next save belongs to. nullptr for the root: what the
+// outermost module saves itself stands beside what is saved outside of every
+// call, and is numbered with it.
+ScopeFrame* NamedFrame(ScopeStack& stack) {
+  if (stack.depth == 0) return nullptr;
+  ScopeFrame& top =
+      stack.frames[std::min(stack.depth, ScopeStack::kMaxDepth) - 1];
+  return top.scope == kRootScope ? nullptr : &top;
+}
+
+}  // namespace
+
 SiteKey Recorder::NextSite() noexcept {
   ScopeStack& stack = ScopeStack::OfThread();
-  if (stack.depth > 0) {
-    const size_t top = std::min(stack.depth, ScopeStack::kMaxDepth) - 1;
-    return {stack.frames[top].scope, stack.frames[top].next_save};
+  if (const ScopeFrame* frame = NamedFrame(stack)) {
+    return {frame->scope, frame->next_save};
   }
-  // A save outside every module call: numbered within its step.
+  // Numbered within the step.
   const int64_t step =
       steps_.index() + (steps_.phase() == Phase::kDone ? 1 : 0);
   if (stack.root_step != step) {
@@ -67,9 +80,8 @@ SiteKey Recorder::NextSite() noexcept {
 
 SiteKey Recorder::TakeSite() noexcept {
   ScopeStack& stack = ScopeStack::OfThread();
-  if (stack.depth > 0) {
-    const size_t top = std::min(stack.depth, ScopeStack::kMaxDepth) - 1;
-    return {stack.frames[top].scope, stack.frames[top].next_save++};
+  if (ScopeFrame* frame = NamedFrame(stack)) {
+    return {frame->scope, frame->next_save++};
   }
   const SiteKey key = NextSite();
   ++stack.root_next_save;

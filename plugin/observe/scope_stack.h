@@ -19,7 +19,8 @@ struct ScopeFrame {
 struct ScopeStack {
   static constexpr size_t kMaxDepth = 128;
   size_t depth;
-  // Saves outside every module call are numbered within their step.
+  // Saves of the root scope, the outermost module's own and those outside every
+  // module call, are numbered within their step.
   uint32_t root_next_save;
   int64_t root_step;
   // The module call under way (plugin/python), alive as long as it is called.

@@ -54,6 +54,14 @@ def test_a_served_site_shows_what_it_eliminates(reasons):
     assert row["held_bytes"] == row["side_bytes"] == 4 * 32 // 8
 
 
+def test_the_outermost_modules_own_saves_are_not_those_outside_of_it(reasons):
+    rows = {row["op"]: row for row in reasons[1]["layers"]
+            if row["name"] == ""}
+    sin, power = rows["SinBackward0"], rows["PowBackward0"]
+    assert sin["baseline_bytes"] == power["baseline_bytes"] == 4
+    assert sin["ordinal"] != power["ordinal"]
+
+
 @pytest.mark.parametrize("layer, reason", [
     ("excluded.act", "USER_EXCLUDED"),
     ("frozen.act", "OUTPUT_NOT_SAVED"),

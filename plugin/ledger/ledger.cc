@@ -38,8 +38,8 @@ void Ledger::ChooseOwners(StorageEntry* entry) {
 }
 
 StorageEntry* Ledger::Add(const void* storage, int64_t bytes, Category category,
-                          uint32_t site, Claim claim) {
-  StorageEntry* entry = table_.FindOrAdd(storage);
+                          uint32_t site, Claim claim, StorageEntry* guess) {
+  StorageEntry* entry = table_.FindOrAdd(storage, guess);
   if (entry->holders.empty()) {
     entry->category = category;
     entry->bytes = bytes;

@@ -34,9 +34,10 @@ class Ledger {
   explicit Ledger(SiteRow* rows) : rows_(rows) {}
 
   // `bytes` of an entry that exists already is corrected when the storage was
-  // resized meanwhile. The category is that of the first save.
+  // resized meanwhile. The category is that of the first save. `guess`: an
+  // entry that it may be.
   StorageEntry* Add(const void* storage, int64_t bytes, Category category,
-                    uint32_t site, Claim claim);
+                    uint32_t site, Claim claim, StorageEntry* guess = nullptr);
   void Remove(StorageEntry* entry, uint32_t site, Claim claim);
 
   // Asks the size of every storage anew: a job may have resized it after it

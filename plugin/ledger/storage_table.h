@@ -39,10 +39,14 @@ class StorageTable {
   // nullptr when nobody holds the storage.
   StorageEntry* Find(const void* storage) const;
   // Gives the entry; one without holders is new (serial, else as it was left)
-  // and has to get one.
-  StorageEntry* FindOrAdd(const void* storage) {
-    StorageEntry*& entry = entries_[storage];
-    if (entry == nullptr) return Add(storage);
+  // and has to get one. `guess`: any entry of this table or nullptr; the right
+  // one spares the search.
+  StorageEntry* FindOrAdd(const void* storage, StorageEntry* guess = nullptr) {
+    StorageEntry* entry = guess;
+    if (entry == nullptr || entry->storage != storage) {
+      entry = entries_[storage];
+      if (entry == nullptr) return Add(storage);
+    }
     if (entry->holders.empty()) {
       entry->serial = next_serial_++;
       most_ = std::max(most_, ++held_);

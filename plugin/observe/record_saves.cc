@@ -15,7 +15,7 @@ namespace {
 
 // The allocator's statistics are a lock and a thousand bytes to copy, so they
 // are read at one in so many saves and reads of saved tensors.
-constexpr uint32_t kPeakEvery = 16;
+constexpr uint32_t kPeakEvery = 32;
 
 int64_t SamplePeak() {
   // Threads that count at the same time may lose a count.
@@ -37,16 +37,17 @@ int64_t PeakFor(int device) {
 SaveTicket Recorder::ClaimLocked(const SavedFacts& tensor, uint32_t site,
                                  Claim claim, int64_t now_ns) {
   SaveTicket ticket;
-  ticket.entry =
-      ledger_->Add(tensor.storage, tensor.bytes, tensor.category, site, claim);
+  SiteState& at = sites_.At(site);
+  ticket.entry = ledger_->Add(tensor.storage, tensor.bytes, tensor.category,
+                              site, claim, at.entry);
   ticket.site = site;
-  ++sites_.At(site).claims;
+  at.entry = ticket.entry;
+  ++at.claims;
   if (log_ != nullptr) {
     static constexpr std::string_view kKinds[] = {"baseline", "held", "both"};
     ticket.id = next_id_++;
-    const SiteState& state = sites_.At(site);
     log_->Pack(now_ns, ticket.id, ticket.entry->serial, tensor.bytes, site,
-               sites_.ScopeName(state.scope), state.ordinal,
+               sites_.ScopeName(at.scope), at.ordinal,
                kKinds[static_cast<int>(claim)], Name(ticket.entry->category));
   }
   return ticket;
@@ -95,6 +96,7 @@ SaveTicket Recorder::Save(const SavedFacts& tensor, Reason reason) noexcept {
     if (peak != kUnknown) NotePeakLocked(peak);
     const uint32_t site = TouchLocked(tensor, key, Action::kKeep, reason);
     ticket = ClaimLocked(tensor, site, Claim::kBoth, now);
+    sites_.PrefetchAfter(site);
     MirrorLive();
   }
   EmitSaved(shared_, EventKind::kSave, now, tensor.data, tensor.bytes,

@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "plugin/ledger/storage_table.h"
 #include "plugin/observe/scope.h"
 #include "plugin/ring/ring_layout.h"
 #include "proto/codes.h"
@@ -27,6 +28,8 @@ struct SiteState {
   Reason declined = Reason::kNone;  // sticks: the site is left alone
   uint32_t claims = 0;              // saves alive now
   bool touched = false;             // saved something in this step
+  // Of its last save: allocators like to give a place the same memory again.
+  StorageEntry* entry = nullptr;
 };
 
 class Sites {
@@ -69,6 +72,14 @@ class Sites {
   // Without the lock: a stale answer only costs the caller a look with it.
   bool OpKnown(uint32_t site) const {
     return op_known_[site].load(std::memory_order_relaxed);
+  }
+  // What the save after that of `site` will most likely look at, which has long
+  // left the cache since the step before.
+  void PrefetchAfter(uint32_t site) const {
+    const uint32_t next = site + 1;
+    if (next >= sites_.size()) return;
+    __builtin_prefetch(&shared_->live.row[next], 1);
+    __builtin_prefetch(sites_[next].entry, 1);
   }
   SiteState& At(uint32_t site) { return sites_[site]; }
   uint32_t count() const { return static_cast<uint32_t>(sites_.size()); }

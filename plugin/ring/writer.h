@@ -13,6 +13,7 @@
 #ifndef INVACT_PLUGIN_RING_WRITER_H_
 #define INVACT_PLUGIN_RING_WRITER_H_
 
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,6 +35,17 @@ inline uint32_t ThreadId() noexcept {
 }
 
 namespace ring_internal {
+
+// Asks for the pages now. A kernel before Linux 5.14 refuses: then they come
+// one by one as they are met.
+inline void Populate(void* begin, size_t bytes) noexcept {
+  constexpr int kPopulateForWriting = 23;  // MADV_POPULATE_WRITE
+  constexpr uintptr_t kPage = 4096;
+  const auto first = reinterpret_cast<uintptr_t>(begin) & ~(kPage - 1);
+  const auto end = reinterpret_cast<uintptr_t>(begin) + bytes;
+  (void)madvise(reinterpret_cast<void*>(first), end - first,
+                kPopulateForWriting);
+}
 
 // The claim itself has no destructor, so that reading it costs no guard.
 struct Claim {
@@ -73,6 +85,9 @@ inline EventRing* ClaimSlow(SharedRun* shared) noexcept {
     if (ring.owner.load(std::memory_order_relaxed) == 0 &&
         ring.owner.compare_exchange_strong(free, ThreadId(),
                                            std::memory_order_acquire)) {
+      // All at once: one page after another would cost the first steps as much
+      // as everything else here. Where it is refused that is what happens.
+      Populate(&ring, sizeof(ring));
       t_claim.ring = &ring;
       t_claim.shared = shared;
       return &ring;
@@ -114,6 +129,8 @@ template <typename Fill>
   }
   fill(&ring->record[written % kRingRecords]);
   ring->written.store(written + 1, std::memory_order_release);
+  // The next record's line has left the cache since the ring was last here.
+  __builtin_prefetch(&ring->record[(written + 2) % kRingRecords], 1);
 }
 
 inline void PushRecord(SharedRun* shared, const Record& record) noexcept {

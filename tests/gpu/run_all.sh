@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs every GPU test and benchmark: about four minutes on one H100.
+# Runs every GPU test and benchmark: about six minutes on one H100.
 # usage: [PYTHON=python3] [OUT=DIR] tests/gpu/run_all.sh BUILD_DIR
 # Leaves in OUT (default: BUILD_DIR/gpu-results) run_all.log and a JSON file each
-# of kernels, bandwidth, models, doors, calibration, jobs and costs. Exits 1 where a criterion failed, 77
+# of kernels, bandwidth, models, doors, calibration, jobs, costs, host_step and
+# rivals. Exits 1 where a criterion failed, 77
 # without a GPU. BUILD_DIR may be a copy: only bin/, lib/ and tests/gpu.kernels
 # are needed.
 set -uo pipefail
-[ $# = 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+[ $# = 1 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd) || exit 2
 python=${PYTHON:-python3}
@@ -48,6 +49,9 @@ step jobs 160 "$python" "$here/jobs/compare_jobs.py"
 # The processor's part, here for a machine that does nothing else.
 step costs 70 "$python" "$here/../bench/plugin/bench_costs.py" --rounds 60 \
   --json "$OUT/costs.json"
+step host_step 60 "$python" "$here/../bench/plugin/bench_step.py" --rounds 80 \
+  --layers 6 --json "$OUT/host_step.json"
+step rivals 100 "$python" "$here/../bench/kernels/bench_rivals.py"
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'FAILED: %s\n' "${failed[@]}" | tee -a "$OUT/run_all.log"

@@ -207,7 +207,8 @@ def main():
     print(f"{seconds / arguments.steps:.3f} s a step")
     print(f"final loss {loss.item():.6f}")
     if arguments.validate:
-        print(f"validation loss {validate(model, unseen, arguments, lower):.6f}")
+        print(f"validation loss "
+              f"{validate(model, unseen, arguments, lower):.9f}")
 
 
 if __name__ == "__main__":

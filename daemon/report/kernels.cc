@@ -198,7 +198,10 @@ std::string KernelsToText(const v1::ListKernelsResponse& kernels,
            "the root mean square for x ~ N(0, 1). floor: the least that y and "
            "the stored bits allow (modelled); stated: what the library "
            "promises; measured: in this run, with the rounding of dx to its "
-           "dtype. bits: an element, beside y.",
+           "dtype. bits: an element, beside y. library PyTorch: its own "
+           "backward is handed the output, no kernel of invact runs. ReLU, "
+           "sigmoid and tanh are left alone: PyTorch keeps their output "
+           "already.",
            TextWidth(style), 0),
       wrong);
 }

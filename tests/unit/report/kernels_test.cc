@@ -57,6 +57,7 @@ TEST(KernelsToText, HasOneLineAKernelAndSaysWhatIsWrong) {
   EXPECT_THAT(text, HasSubstr("mend /opt/libmine.so"));
   EXPECT_THAT(text, Not(HasSubstr("\x1b")));
   EXPECT_THAT(text, HasSubstr("measured: in this run"));
+  EXPECT_THAT(text, HasSubstr("PyTorch keeps their output"));
 }
 
 TEST(KernelsToText, WithoutKernelsSaysWhy) {

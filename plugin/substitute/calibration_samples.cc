@@ -176,7 +176,10 @@ bool CalibrationSamples::AskTorch(const Inversion& call) {
 // that share them, nor in the mean than their mean.
 void CalibrationSamples::FindFloor(const at::Tensor& side,
                                    KernelFinding* finding) const {
-  if (dtype_ == at::kFloat) return;  // not to be had from samples
+  if (dtype_ == at::kFloat) {  // not to be had from samples
+    finding->floor_max = finding->floor_rms = std::nan("");
+    return;
+  }
   struct Code {
     double low = HUGE_VAL, high = -HUGE_VAL, weight = 0, sum = 0, squares = 0;
   };

@@ -1,6 +1,8 @@
 """Signals and the terminal under invact run."""
 
+import contextlib
 import os
+import pathlib
 import pty
 import signal
 import subprocess
@@ -149,6 +151,17 @@ def test_the_command_reads_from_the_terminal(shared):
     assert code_of(pid) == 0
 
 
+def stopped(session, command):
+    """Whether the terminal's process of that name is."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            name, fields = stat.read_text().rsplit(")", 1)
+            fields = fields.split()
+            if int(fields[3]) == session and name.endswith(f"({command}"):
+                return fields[0] == "T"
+    return False
+
+
 def test_ctrl_z_stops_and_a_shell_can_continue(shared):
     # Without readline: it takes keys away while it sets the terminal up.
     pid, screen = in_terminal(shared, "/bin/bash", "--norc", "--noprofile",
@@ -159,6 +172,9 @@ def test_ctrl_z_stops_and_a_shell_can_continue(shared):
     screen.type("\x1a")
     screen.read_until("Stopped")
     screen.read_until("$ ")
+    # Bash waits for its own child alone: the job behind it, not stopped yet,
+    # would still read a key.
+    wait_for(lambda: stopped(pid, "sh"))
     screen.type("fg\n")
     screen.read_until("got-$x'")
     screen.type("words\n")

@@ -43,12 +43,25 @@ Known& KnownOutcomes() {
   return *known;
 }
 
+// Sets of parameters that an op's kernels are checked with. A job may change
+// them at every step: after so many, those seen speak for the rest.
+constexpr int kMostParameterSets = 8;
+
 std::optional<Reason> Find(const Key& key) {
   Known& known = KnownOutcomes();
   std::lock_guard lock(known.mutex);
+  int sets = 0;
+  Reason worst = Reason::kNone;
   for (const auto& [of, reason] : known.outcomes) {
     if (of == key) return reason;
+    if (of.op != key.op || of.kernels != key.kernels ||
+        of.device != key.device || of.dtype != key.dtype) {
+      continue;
+    }
+    ++sets;
+    if (reason != Reason::kNone) worst = reason;
   }
+  if (sets >= kMostParameterSets) return worst;
   return std::nullopt;
 }
 
@@ -190,8 +203,13 @@ void NoteTorchs(const Inversion& call, at::Device device,
 }  // namespace
 
 Reason Calibrated(const Inversion& call, const at::Tensor& x) noexcept {
-  const Key key{call.op, call.kernels, x.is_cuda() ? x.get_device() : -1,
-                x.scalar_type(), call.arguments.parameters};
+  Key key{call.op,
+          call.kernels,
+          x.is_cuda() ? x.get_device() : -1,
+          x.scalar_type(),
+          {}};
+  // PyTorch's own are noted once, whatever the parameters.
+  if (call.kernels != nullptr) key.parameters = call.arguments.parameters;
   if (const auto reason = Find(key)) return *reason;
   if (call.kernels == nullptr) {
     NoteTorchs(call, x.device(), x.scalar_type());

@@ -6,7 +6,8 @@
 //   * f'(x) within the stated bounds, f' being PyTorch's in float64 on the CPU;
 //   * NaN where PyTorch's gradient at a NaN x is NaN, and no other NaN.
 // Whoever fails is left alone for good, with CALIBRATION_FAILED. Kernels that
-// want a table (`prepare`) learn what PyTorch gives here.
+// want a table (`prepare`) learn what PyTorch gives here. Ops with parameters
+// are checked with the first eight sets of them.
 //
 // Harmless to the job: on CUDA it runs on a stream of its own, on pinned host
 // memory, never inside a graph capture; the generators, the device allocator

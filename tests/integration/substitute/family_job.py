@@ -128,6 +128,21 @@ def refused_and_in_place(probe):
 
 
 @case
+def parameters_that_change_all_the_time(probe):
+    x = torch.linspace(-5, 5, 2001)
+    for number in range(40):
+        beta = 0.5 + number / 8
+        for name, function in {
+                "softplus": lambda t, b=beta: F.softplus(t, b, 20.0),
+                "leaky": lambda t, b=beta: F.leaky_relu(t, b / 10)}.items():
+            dx, served = _gradient(f"{name}_{number}", function, x)
+            exact = x.double().requires_grad_()
+            (true,) = torch.autograd.grad(function(exact).sum() * 1.5, exact)
+            probe.fact(**{f"{name}_{number}": [
+                served, float((dx.double() - true).abs().max())]})
+
+
+@case
 def second_derivatives_of_the_family(probe):
     for name, function in {**EXACT, **ROUNDED}.items():
         x = torch.linspace(-3, 3, 301).requires_grad_()

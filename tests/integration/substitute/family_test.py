@@ -52,6 +52,14 @@ def test_gradients_are_as_near_as_the_output_tells(runs):
         assert fact["worst"] <= STEPS[name.rsplit("_", 1)[1]], name
 
 
+def test_parameters_may_change_all_the_time(runs):
+    facts = runs["invert"]["parameters_that_change_all_the_time"]["facts"]
+    assert len(facts) == 80
+    for name, (served, error) in facts.items():
+        assert served, name
+        assert error < 2e-6, name
+
+
 def test_what_the_output_does_not_tell_is_left_alone(runs):
     facts = runs["invert"]["refused_and_in_place"]["facts"]
     assert facts == dict.fromkeys({**REFUSED, **IN_PLACE}, False)

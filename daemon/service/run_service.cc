@@ -132,9 +132,8 @@ grpc::Status RunService::GetRun(grpc::ServerContext* context,
   return Serve(context, [&]() -> absl::Status {
     absl::StatusOr<ReadSession> session = Read(*context);
     if (!session.ok()) return session.status();
-    std::optional<int> rank;
-    if (request->has_rank()) rank = request->rank();
-    absl::StatusOr<RunRow> row = Choose(*session, request->run(), rank);
+    absl::StatusOr<RunRow> row =
+        Choose(*session, request->run(), RankOf(*request));
     if (row.ok()) *response = row->run;
     return row.status();
   });
@@ -317,9 +316,8 @@ grpc::ServerWriteReactor<v1::WatchRunResponse>* RunService::WatchRun(
     absl::StatusOr<ReadSession> session = Read(*context);
     status = session.status();
     if (status.ok()) {
-      std::optional<int> rank;
-      if (request->has_rank()) rank = request->rank();
-      absl::StatusOr<RunRow> row = Choose(*session, request->run(), rank);
+      absl::StatusOr<RunRow> row =
+          Choose(*session, request->run(), RankOf(*request));
       status = row.status();
       if (status.ok()) run_id = row->run.id();
     }

@@ -22,6 +22,13 @@
 
 namespace invact {
 
+// Which rank of a job a request names, if any.
+template <typename Request>
+std::optional<int> RankOf(const Request& request) {
+  if (!request.has_rank()) return std::nullopt;
+  return request.rank();
+}
+
 // All of it must outlive the service.
 struct RunServiceParts {
   const Options* options = nullptr;

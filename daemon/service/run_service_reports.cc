@@ -43,10 +43,8 @@ grpc::Status RunService::GetReport(grpc::ServerContext* context,
   return Serve(context, [&]() -> absl::Status {
     absl::StatusOr<ReadSession> session = Read(*context);
     if (!session.ok()) return session.status();
-    std::optional<int> rank;
-    if (request->has_rank()) rank = request->rank();
     absl::StatusOr<v1::Report> report =
-        Report(*session, request->run(), rank, request->step());
+        Report(*session, request->run(), RankOf(*request), request->step());
     if (report.ok()) *response = *std::move(report);
     return report.status();
   });
@@ -66,10 +64,8 @@ grpc::Status RunService::ListLayers(grpc::ServerContext* context,
     }
     absl::StatusOr<ReadSession> session = Read(*context);
     if (!session.ok()) return session.status();
-    std::optional<int> rank;
-    if (request->has_rank()) rank = request->rank();
     absl::StatusOr<v1::Report> report =
-        Report(*session, request->run(), rank, request->step());
+        Report(*session, request->run(), RankOf(*request), request->step());
     if (!report.ok()) return report.status();
     const int64_t step = report->step().index();
     if (from.letter != 0 && from.first != step) {
@@ -96,9 +92,8 @@ grpc::Status RunService::ListKernels(grpc::ServerContext* context,
   return Serve(context, [&]() -> absl::Status {
     absl::StatusOr<ReadSession> session = Read(*context);
     if (!session.ok()) return session.status();
-    std::optional<int> rank;
-    if (request->has_rank()) rank = request->rank();
-    absl::StatusOr<RunRow> row = Choose(*session, request->run(), rank);
+    absl::StatusOr<RunRow> row =
+        Choose(*session, request->run(), RankOf(*request));
     if (!row.ok()) return row.status();
     absl::StatusOr<StoredKernels> stored = session->Kernels(row->pk);
     if (!stored.ok()) return stored.status();

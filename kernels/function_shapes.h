@@ -39,6 +39,24 @@ INVACT_HOST Scalars ScalarsOf(const invact_call& call) {
   return scalars;
 }
 
+// What F's registration has whatever the device: its functions are yet to come.
+template <class F>
+constexpr invact_activation Described(invact_device device) {
+  invact_activation made = {};
+  made.size = sizeof(invact_activation);
+  made.device = device;
+  made.op = F::kBounds.op;
+  made.variant = F::kBounds.variant;
+  made.dtypes = 1u << INVACT_F32 | 1u << INVACT_BF16 | 1u << INVACT_F16;
+  made.side_bits = F::kSideBits;
+  made.parameters = F::kScalars;
+  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
+    made.error_max[dtype] = F::kBounds.error_max[dtype];
+    made.error_rms[dtype] = F::kBounds.error_rms[dtype];
+  }
+  return made;
+}
+
 template <class F, int kBits, int kCount = 0>
 struct Shape {
   static constexpr int kSideBits = kBits;

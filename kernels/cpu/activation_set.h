@@ -114,19 +114,7 @@ struct Functions {
   static int Accepts(const double* scalars) { return F::Accepts(scalars); }
 
   static constexpr invact_activation Activation() {
-    const Bounds& bounds = F::kBounds;
-    invact_activation made = {};
-    made.size = sizeof(invact_activation);
-    made.device = INVACT_CPU;
-    made.op = bounds.op;
-    made.variant = bounds.variant;
-    made.dtypes = 1u << INVACT_F32 | 1u << INVACT_BF16 | 1u << INVACT_F16;
-    made.side_bits = F::kSideBits;
-    made.parameters = F::kScalars;
-    for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
-      made.error_max[dtype] = bounds.error_max[dtype];
-      made.error_rms[dtype] = bounds.error_rms[dtype];
-    }
+    invact_activation made = Described<F>(INVACT_CPU);
     if constexpr (F::kScalars > 0) made.accepts = Accepts;
     if constexpr (F::kDecoded) {
       made.table_dtypes = 1u << INVACT_BF16 | 1u << INVACT_F16;

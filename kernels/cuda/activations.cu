@@ -47,21 +47,9 @@ bool Good(const invact_call* call, int64_t n, Pointers... pointers) {
 
 // What both kinds of functions have in their registration.
 template <class F>
-constexpr invact_activation Described() {
-  const Bounds& bounds = F::kBounds;
-  invact_activation made = {};
-  made.size = sizeof(invact_activation);
-  made.device = INVACT_CUDA;
-  made.op = bounds.op;
-  made.variant = bounds.variant;
-  made.dtypes = 1u << INVACT_F32 | 1u << INVACT_BF16 | 1u << INVACT_F16;
-  made.side_bits = F::kSideBits;
-  made.parameters = F::kScalars;
+constexpr invact_activation OnCuda() {
+  invact_activation made = Described<F>(INVACT_CUDA);
   if (CudaForward<F>::kExact) made.forward_exact = made.dtypes;
-  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
-    made.error_max[dtype] = bounds.error_max[dtype];
-    made.error_rms[dtype] = bounds.error_rms[dtype];
-  }
   return made;
 }
 
@@ -135,7 +123,7 @@ struct ClosedFunctions {
   }
 
   static constexpr invact_activation Activation() {
-    invact_activation made = Described<F>();
+    invact_activation made = OnCuda<F>();
     if constexpr (F::kScalars > 0) made.accepts = Accepts;
     made.forward = Forward;
     made.backward = Backward;
@@ -223,7 +211,7 @@ struct DecodedFunctions {
   }
 
   static constexpr invact_activation Activation() {
-    invact_activation made = Described<F>();
+    invact_activation made = OnCuda<F>();
     // A table has PyTorch's very bits.
     made.forward_exact |= 1u << INVACT_BF16;
     made.table_dtypes = 1u << INVACT_BF16;

@@ -49,17 +49,22 @@ bool Capturing(void* stream) {
          status != 0;
 }
 
-// The first noted device's current stream; nothing while it is captured.
-std::optional<c10::Stream> UncapturedStream() {
+// The device's current stream; nothing while it is captured.
+std::optional<c10::Stream> UncapturedStream(int device) {
   const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+  const c10::Stream stream = guard.getStream(
+      c10::Device(c10::DeviceType::CUDA, static_cast<int8_t>(device)));
+  if (Capturing(guard.getStreamNativeHandle(stream))) return std::nullopt;
+  return stream;
+}
+
+// -1 while none was noted.
+int FirstDevice() {
   int first = -1;
   ForEachDevice([&](int device) {
     if (first < 0) first = device;
   });
-  const c10::Stream stream = guard.getStream(
-      c10::Device(c10::DeviceType::CUDA, static_cast<int8_t>(first)));
-  if (Capturing(guard.getStreamNativeHandle(stream))) return std::nullopt;
-  return stream;
+  return first;
 }
 
 // Events are kept from step to step: making one takes the driver as long as
@@ -125,10 +130,7 @@ AllocatorBytes ReadAllocator() noexcept {
 int64_t ReadPeakAllocated() noexcept { return ReadAllocator().peak_allocated; }
 
 std::string DeviceName() noexcept {
-  int first = -1;
-  ForEachDevice([&](int device) {
-    if (first < 0) first = device;
-  });
+  const int first = FirstDevice();
   if (first < 0) return "cpu";
   using GetName = int (*)(char*, int, int);
   if (void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD)) {
@@ -143,9 +145,7 @@ std::string DeviceName() noexcept {
 
 bool StreamCaptured(int device) noexcept {
   try {
-    const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
-    return Capturing(guard.getStreamNativeHandle(guard.getStream(
-        c10::Device(c10::DeviceType::CUDA, static_cast<int8_t>(device)))));
+    return !UncapturedStream(device).has_value();
   } catch (const std::exception& error) {
     SayTrouble("device-stream", error.what());
     return true;
@@ -158,7 +158,7 @@ void MarkDevice(StepMark mark) noexcept {
   std::lock_guard lock(clock.mutex);
   if (clock.broken) return;
   try {
-    const std::optional<c10::Stream> stream = UncapturedStream();
+    const std::optional<c10::Stream> stream = UncapturedStream(FirstDevice());
     if (!stream.has_value()) return;
     if (mark == StepMark::kBegin) {
       std::swap(clock.before, clock.now);
@@ -188,7 +188,7 @@ DeviceSeconds TakeDeviceSeconds() noexcept {
     const auto& [begin, backward, end] = clock.before.mark;
     if (!begin.made || !backward.made || !end.made ||
         // Asking for an event would end the job's capture with an error.
-        !UncapturedStream().has_value() || !end.event->query()) {
+        !UncapturedStream(FirstDevice()).has_value() || !end.event->query()) {
       return seconds;
     }
     seconds.forward = begin.event->elapsedTime(*backward.event) / 1e3;

@@ -10,7 +10,8 @@ import hashlib
 import torch
 from torch.nn import functional as F
 
-from probe import case, in_module, inverted, main, names
+from activation_parts import every_16_bit, gradient
+from probe import case, in_module, main, names
 
 # Gradients are those of eager, bit for bit.
 EXACT = {
@@ -58,8 +59,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16,
 
 def _values(dtype):
     if dtype.itemsize == 2:
-        return torch.arange(-32768, 32768, dtype=torch.int32).to(
-            torch.int16).view(dtype)
+        return every_16_bit(dtype)
     special = torch.tensor([0.0, -0.0, float("nan"), float("inf"),
                             float("-inf"), 1e-42, -1e-42, 1e38, -1e38, 0.5,
                             -0.5, 6.0, 0.1, 0.3, -0.3, 1.0, -1.0])
@@ -72,18 +72,7 @@ def _values(dtype):
 
 def _gradient(name, function, x):
     """dx for dy = 1.5, and whether the output was held."""
-    x = x.detach().requires_grad_()
-    served = []
-
-    def forward(t):
-        y = function(t * 1)  # a leaf's own storage would live anyway
-        served.append(inverted(y))
-        return y
-
-    y = in_module(name, forward)(x)
-    (dx,) = torch.autograd.grad(y * torch.ones_like(y).requires_grad_(), x,
-                                torch.full_like(y, 1.5))
-    return dx, served[0]
+    return gradient(name, function, x, torch.full_like(x, 1.5))[:2]
 
 
 def _digest(tensor):

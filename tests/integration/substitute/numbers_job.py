@@ -10,6 +10,7 @@ import functools
 import torch
 from torch.nn import functional as F
 
+from activation_parts import every_16_bit, gradient, true_slope
 from probe import case, in_module, inverted, main, names
 
 ACTIVATIONS = {
@@ -19,47 +20,19 @@ ACTIVATIONS = {
 }
 
 
-def _gradient(name, function, x, dy=None):
-    """dx, whether it was inverted, and y."""
-    x = x.detach().requires_grad_()
-    kept = []
-
-    def forward(x):
-        y = function(x * 1)  # a leaf's own storage would live anyway
-        kept.append(inverted(y))
-        return y
-
-    y = in_module(name, forward)(x)
-    saver = y * torch.ones_like(y).requires_grad_()
-    (dx,) = torch.autograd.grad(
-        saver, x, torch.ones_like(y) if dy is None else dy)
-    return dx, kept[0], y.detach()
-
-
-def _true_slope(function, x):
-    """f'(x) by PyTorch in float64, whose kernels are never replaced."""
-    x = x.double().requires_grad_()
-    return torch.autograd.grad(function(x).sum(), x)[0]
-
-
-def _every_16_bit(dtype):
-    return torch.arange(-32768, 32768, dtype=torch.int32).to(
-        torch.int16).view(dtype)
-
-
 def _errors(name, function, dtype):
     generator = torch.Generator().manual_seed(7)
     normal = torch.randn(400_000, generator=generator).to(dtype)
-    dx, served, _ = _gradient(name, function, normal)
-    error = (dx.double() - _true_slope(function, normal)).abs()
+    dx, served, _ = gradient(name, function, normal)
+    error = (dx.double() - true_slope(function, normal)).abs()
     if dtype == torch.float32:
         grid = torch.cat([torch.linspace(-20, 20, 400_001),
                           torch.linspace(-1.6, -0.4, 400_001)])
     else:
-        grid = _every_16_bit(dtype)
+        grid = every_16_bit(dtype)
         grid = grid[torch.isfinite(grid)]
-    dense, _, _ = _gradient(name + "_grid", function, grid)
-    worst = (dense.double() - _true_slope(function, grid)).abs()
+    dense, _, _ = gradient(name + "_grid", function, grid)
+    worst = (dense.double() - true_slope(function, grid)).abs()
     return {"served": served, "rms": float(error.pow(2).mean().sqrt()),
             "max": float(worst.max()),
             "nan": int(torch.isnan(dense).sum())}
@@ -83,8 +56,8 @@ def forward_values_are_pytorchs_own(probe):
     for name, function in ACTIVATIONS.items():
         for dtype in (torch.float32, torch.bfloat16, torch.float16):
             x = (torch.linspace(-8, 8, 1003).to(dtype)
-                 if dtype == torch.float32 else _every_16_bit(dtype))
-            y = _gradient(f"forward_{name}_{dtype}", function, x)[2]
+                 if dtype == torch.float32 else every_16_bit(dtype))
+            y = gradient(f"forward_{name}_{dtype}", function, x)[2]
             y = torch.nan_to_num(y.double(), nan=1e9)
             probe.note(**{f"{name}_{dtype}": [
                 float(y.sum()), float((y * torch.arange(y.numel())).sum())]})
@@ -99,7 +72,7 @@ def nan_and_infinity_as_in_eager(probe):
     for name, function in ACTIVATIONS.items():
         for dtype in (torch.float32, torch.bfloat16, torch.float16):
             x = torch.tensor(SPECIAL, dtype=dtype)
-            dx, _, y = _gradient(f"special_{name}_{dtype}", function, x)
+            dx, _, y = gradient(f"special_{name}_{dtype}", function, x)
             probe.note(**{f"{name}_{dtype}": torch.isnan(y).tolist()})
             probe.note_near(torch.isnan(dx).tolist())
 
@@ -160,7 +133,7 @@ def gradients_of_other_layouts_and_dtypes_arrive(probe):
                 "transposed": torch.linspace(0, 1, 48).view(8, 6).t(),
                 "sliced": torch.linspace(0, 1, 192).view(6, 32)[:, ::4],
         }.items():
-            dx, _, _ = _gradient(f"dy_{kind}_{name}", function, x, dy)
+            dx, _, _ = gradient(f"dy_{kind}_{name}", function, x, dy)
             probe.note_near([float((dx * torch.arange(8)).sum())])
 
 

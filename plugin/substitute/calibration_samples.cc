@@ -17,6 +17,7 @@
 #include <numeric>
 
 #include "plugin/guard.h"
+#include "plugin/substitute/kernel_registry.h"
 #include "plugin/torch_compat.h"
 
 namespace invact {
@@ -215,9 +216,7 @@ bool CalibrationSamples::Judge(const invact_activation& kernels,
                                const at::Tensor& y, const at::Tensor& side,
                                const at::Tensor& dx,
                                KernelFinding* finding) const {
-  const int dtype = static_cast<int>(dtype_ == at::kFloat      ? INVACT_F32
-                                     : dtype_ == at::kBFloat16 ? INVACT_BF16
-                                                               : INVACT_F16);
+  const int dtype = KernelDtype(dtype_);
   finding->stated_max = kernels.error_max[dtype];
   finding->stated_rms = kernels.error_rms[dtype];
   FindFloor(side, finding);

@@ -112,9 +112,6 @@ class Substitution final : public c10::OperatorKernel {
     const at::Tensor x = (stack->end() - arguments_)->toTensor();
     Reason reason = RefusalOf(x);
     std::optional<Inversion> call;
-    // A second output that PyTorch keeps, too (log_sigmoid's buffer on the
-    // CPU), is not told from y.
-    if (returns_ > 1 && x.is_cpu()) reason = Reason::kKernelMissing;
     if (reason == Reason::kNone) {
       call = Describe(x, *stack);
       reason = RefusalOf(*call, x);
@@ -128,9 +125,11 @@ class Substitution final : public c10::OperatorKernel {
       at::Tensor bits;
       if (Forward(*call, keys, x, &outputs, &bits)) {
         const at::Tensor& y = outputs[0].toTensor();
+        const at::Tensor also = AlsoDropped(*call, outputs);
+        call->arguments.DropUnread();
         auto node = MakeNode<InvertNode>(std::move(*call));
         node->set_next_edges(torch::autograd::collect_next_edges(x));
-        node->Hold(HeldOutput::Make(y.tensor_data(), std::move(bits), x));
+        node->Hold(HeldOutput::Make(y.tensor_data(), std::move(bits), x, also));
         torch::autograd::set_history(y, node);
         stack->erase(stack->end() - arguments_, stack->end());
         stack->insert(stack->end(), outputs.begin(), outputs.end());
@@ -142,9 +141,19 @@ class Substitution final : public c10::OperatorKernel {
     return false;
   }
 
+  // What PyTorch would have kept beside x: log_sigmoid's second output on the
+  // CPU (it is empty on CUDA), rrelu's noise. Undefined where nothing.
+  static at::Tensor AlsoDropped(const Inversion& call, const Stack& outputs) {
+    const at::Tensor dropped = outputs.size() > 1
+                                   ? outputs[1].toTensor()
+                                   : call.arguments.UnreadTensor();
+    return dropped.defined() && dropped.numel() > 0 ? dropped : at::Tensor();
+  }
+
   Inversion Describe(const at::Tensor& x, const Stack& stack) const {
     Inversion call{op_, original_.op, nullptr,
-                   ArgumentsOf(stack, static_cast<size_t>(arguments_))};
+                   ArgumentsOf(stack, static_cast<size_t>(arguments_),
+                               op_->has_unread_tensor)};
     if (op_->backward == nullptr) {
       call.kernels = FindActivation(op_->name, call.arguments.variant(),
                                     x.device().type());
@@ -202,24 +211,25 @@ class Substitution final : public c10::OperatorKernel {
   const size_t returns_;
 };
 
-// Before PyTorch's kernel of an op that overwrites its input: tells why nothing
-// is gained there.
-class InPlace final : public c10::OperatorKernel {
+// Before PyTorch's kernel of an op that is left alone: tells why.
+class Declined final : public c10::OperatorKernel {
  public:
-  explicit InPlace(OriginalKernel original) : original_(std::move(original)) {}
+  Declined(Reason reason, OriginalKernel original)
+      : reason_(reason), original_(std::move(original)) {}
 
   void operator()(const c10::OperatorHandle&, DispatchKeySet keys,
                   Stack* stack) {
     const size_t count = original_.op.schema().arguments().size();
     const c10::IValue& first = *(stack->end() - static_cast<int64_t>(count));
     if (first.isTensor() && Wanted(first.toTensor())) {
-      SetPendingDecline(Reason::kInPlaceOp);
+      SetPendingDecline(reason_);
     }
     original_.CallBoxed(keys, stack);
     SetPendingDecline(Reason::kNone);
   }
 
  private:
+  const Reason reason_;
   const OriginalKernel original_;
 };
 
@@ -271,9 +281,9 @@ bool InstallActivationOps(bool cuda, std::string* error) noexcept {
         TORCH_CHECK(StandBefore<Substitution>(op.name, key, &op),
                     "no autograd kernel of ", op.name);
       }
-      for (const char* name : InPlaceOps()) {
-        TORCH_CHECK(StandBefore<InPlace>(name, key), "no autograd kernel of ",
-                    name);
+      for (const auto& [name, reason] : DeclinedOps()) {
+        TORCH_CHECK(StandBefore<Declined>(name, key, reason),
+                    "no autograd kernel of ", name);
       }
     }
     for (const std::string& name : ServedOps()) {

@@ -63,7 +63,8 @@ const c10::StorageImpl* StorageOf(const at::Tensor& tensor) {
 }  // namespace
 
 std::shared_ptr<HeldOutput> HeldOutput::Make(at::Tensor y, at::Tensor bits,
-                                             const at::Tensor& x) {
+                                             const at::Tensor& x,
+                                             const at::Tensor& also) {
   GuardNewOps();
   std::shared_ptr<HeldOutput> held(new HeldOutput);
   held->version_ = static_cast<uint32_t>(y._version());
@@ -74,6 +75,11 @@ std::shared_ptr<HeldOutput> HeldOutput::Make(at::Tensor y, at::Tensor bits,
   Recorder::Get().Substitute(
       Action::kInvert, FactsOf(x, false), FactsOf(y, true),
       bits.defined() ? static_cast<int64_t>(bits.nbytes()) : 0, &held->ticket_);
+  if (also.defined()) {  // a second save of the node, with a site of its own
+    held->also_address_ = also.storage().getWeakStorageImpl();
+    Recorder::Get().Substitute(Action::kInvert, FactsOf(also, false),
+                               FactsOf(y, true), 0, &held->also_ticket_);
+  }
   held->y_ = std::move(y);
   held->bits_ = std::move(bits);
   Enter(StorageOf(held->y_), held);
@@ -105,6 +111,7 @@ void HeldOutput::Release() {
   }
   Leave(StorageOf(y), this);
   Recorder::Get().DropSubstitution(&ticket_);
+  Recorder::Get().DropSubstitution(&also_ticket_);
 }
 
 void HeldOutput::Materialise(const c10::StorageImpl* written,
@@ -125,6 +132,7 @@ void HeldOutput::Materialise(const c10::StorageImpl* written,
   }
   version_ = static_cast<uint32_t>(y_._version());
   Recorder::Get().Materialise(&ticket_, FactsOf(y_, true));
+  Recorder::Get().Materialise(&also_ticket_, FactsOf(y_, true));
   Leave(written, this);
   Enter(StorageOf(y_), weak_from_this());
 }

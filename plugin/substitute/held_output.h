@@ -26,9 +26,11 @@ namespace invact {
 class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
  public:
   // `y` without history, sharing the version counter of the op's output.
-  // `bits` is undefined where there are none.
+  // `bits` is undefined where there are none, `also` where PyTorch keeps no
+  // other tensor beside x.
   static std::shared_ptr<HeldOutput> Make(at::Tensor y, at::Tensor bits,
-                                          const at::Tensor& x);
+                                          const at::Tensor& x,
+                                          const at::Tensor& also);
   ~HeldOutput();
 
   struct View {
@@ -67,9 +69,10 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
       c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>()};
   c10::VariableVersion x_counter_;
   uint32_t x_version_ = 0;
-  // Keeps x's address from being used again; not x's bytes.
-  std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>> x_address_;
-  SubstitutionTicket ticket_;
+  // Keep their addresses from being used again; not their bytes.
+  std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>> x_address_,
+      also_address_;
+  SubstitutionTicket ticket_, also_ticket_;
 };
 
 // Number of outputs held now: zero makes every guard a single test.

@@ -37,6 +37,20 @@ at::Tensor LeakyReluBackward(const at::Tensor& dy, const at::Tensor& y,
   return at::leaky_relu_backward(dy, y, a.scalar(0), /*self_is_result=*/false);
 }
 
+// rrelu_with_noise(x, noise, lower, upper, training) when not training: a
+// leaky_relu; the noise stays as it is.
+double MeanSlope(const OpArguments& a) {
+  return (a.parameters[0] + a.parameters[1]) / 2;
+}
+bool RreluAccepts(const OpArguments& a, at::ScalarType) {
+  return a.parameters[2] == 0 && MeanSlope(a) >= 0;
+}
+at::Tensor RreluBackward(const at::Tensor& dy, const at::Tensor& y,
+                         const OpArguments& a) {
+  return at::leaky_relu_backward(dy, y, MeanSlope(a),
+                                 /*self_is_result=*/false);
+}
+
 // hardtanh(x, low, high), ReLU6 too: y is at an end exactly where x is beyond,
 // unless rounding moves the end onto an x inside.
 bool HardtanhAccepts(const OpArguments& a, at::ScalarType dtype) {
@@ -130,6 +144,8 @@ std::span<const InvertedOp> BuiltInOps() {
       {"aten::hardsigmoid", "HardsigmoidBackward0", nullptr, nullptr, nullptr},
       {"aten::leaky_relu", "LeakyReluBackward0", LeakyReluAccepts,
        LeakyReluBackward, Itself},
+      {"aten::rrelu_with_noise", "RreluWithNoiseBackward0", RreluAccepts,
+       RreluBackward, Itself, /*has_unread_tensor=*/true},
       {"aten::hardtanh", "HardtanhBackward0", HardtanhAccepts, HardtanhBackward,
        Itself},
       {"aten::threshold", "ThresholdBackward0", ThresholdAccepts,
@@ -144,12 +160,22 @@ std::span<const InvertedOp> BuiltInOps() {
   return *ops;
 }
 
-// leaky_relu_, elu_ and relu_ are not among them: PyTorch keeps their output.
-std::span<const char* const> InPlaceOps() {
-  static constexpr const char* kOps[] = {
-      "aten::gelu_",      "aten::silu_",        "aten::mish_",
-      "aten::hardswish_", "aten::hardsigmoid_", "aten::hardtanh_",
-      "aten::threshold_"};
+// An op that overwrites its input: PyTorch keeps a copy. leaky_relu_, elu_ and
+// relu_ are not among them: PyTorch keeps their output.
+//
+// PReLU: the gradient of its weight is a sum over x itself, which y = weight x
+// does not tell where the weight is 0; whether it is stands on the device,
+// where asking would make the job wait.
+std::span<const DeclinedOp> DeclinedOps() {
+  static constexpr DeclinedOp kOps[] = {
+      {"aten::gelu_", Reason::kInPlaceOp},
+      {"aten::silu_", Reason::kInPlaceOp},
+      {"aten::mish_", Reason::kInPlaceOp},
+      {"aten::hardswish_", Reason::kInPlaceOp},
+      {"aten::hardsigmoid_", Reason::kInPlaceOp},
+      {"aten::hardtanh_", Reason::kInPlaceOp},
+      {"aten::threshold_", Reason::kInPlaceOp},
+      {"aten::_prelu_kernel", Reason::kNotInvertible}};
   return kOps;
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "plugin/substitute/op_arguments.h"
+#include "proto/codes.h"
 
 namespace invact {
 
@@ -27,13 +28,20 @@ struct InvertedOp {
                          const OpArguments& arguments);
   // An x with f(x) == y whose f' is the true one.
   at::Tensor (*reconstruct)(const at::Tensor& y, const OpArguments& arguments);
+  // Where `accepts` agrees, the op's tensor beside x is filled by nobody, read
+  // by nobody, and yet kept by PyTorch.
+  bool has_unread_tensor = false;
 };
 
 // All built in, in the order in which the kernel list shows them.
 std::span<const InvertedOp> BuiltInOps();
 
-// Ops that overwrite their input and are left alone: PyTorch keeps a copy.
-std::span<const char* const> InPlaceOps();
+// Ops that are left alone whatever they are called with, and why.
+struct DeclinedOp {
+  const char* name;
+  Reason reason;
+};
+std::span<const DeclinedOp> DeclinedOps();
 
 }  // namespace invact
 

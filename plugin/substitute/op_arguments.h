@@ -5,6 +5,7 @@
 
 #include <ATen/core/ivalue.h>
 #include <ATen/core/stack.h>
+#include <ATen/ops/empty_like.h>
 
 #include <array>
 #include <cmath>
@@ -21,6 +22,8 @@ struct OpArguments {
   std::array<double, kMaxParameters> parameters = {};
   size_t count = 0;    // of parameters
   bool known = false;  // one string at most, else scalars, all finite
+  // Place in `rest` of a tensor that the op fills and nobody reads; -1: none.
+  int unread = -1;
 
   std::string_view variant() const {
     for (const c10::IValue& value : rest) {
@@ -36,17 +39,34 @@ struct OpArguments {
     stack.reserve(rest.size() + 2);
     stack.emplace_back(x);
     stack.insert(stack.end(), rest.begin(), rest.end());
+    if (unread >= 0 && rest[unread].isNone()) {
+      stack[unread + 1] = at::empty_like(x);
+    }
     return stack;
+  }
+  at::Tensor UnreadTensor() const {
+    return unread < 0 ? at::Tensor() : rest[unread].toTensor();
+  }
+  // Nothing of it is held until backward.
+  void DropUnread() {
+    if (unread >= 0) rest[unread] = c10::IValue();
   }
 };
 
-// The last `count` values of the stack, the first of which is the input.
-inline OpArguments ArgumentsOf(const torch::jit::Stack& stack, size_t count) {
+// The last `count` values of the stack, the first of which is the input. With
+// `may_be_unread` one tensor and a generator may be among the others.
+inline OpArguments ArgumentsOf(const torch::jit::Stack& stack, size_t count,
+                               bool may_be_unread) {
   OpArguments made;
   made.known = true;
   made.rest.assign(stack.end() - static_cast<int64_t>(count) + 1, stack.end());
   for (const c10::IValue& value : made.rest) {
     if (value.isString()) continue;
+    if (may_be_unread && (value.isNone() || value.isGenerator())) continue;
+    if (may_be_unread && value.isTensor() && made.unread < 0) {
+      made.unread = static_cast<int>(&value - made.rest.data());
+      continue;
+    }
     if (!value.isScalar() || value.isComplexDouble() ||
         made.count == kMaxParameters) {
       made.known = false;

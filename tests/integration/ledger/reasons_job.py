@@ -57,6 +57,12 @@ class Double(Block):
         return super().forward(x.double()).float()
 
 
+class Prelu(Block):
+    def __init__(self):
+        super().__init__()
+        self.act = nn.PReLU()
+
+
 class WrittenInPlace(Block):
     def forward(self, x):
         return self.outer(self.act(self.inner(x)).mul_(2))
@@ -95,7 +101,7 @@ class Model(nn.Module):
         self.chunked, self.expanded = Chunked(), Expanded()
         self.double, self.written = Double().double(), WrittenInPlace()
         self.mode, self.hooked = DispatchMode(), Hooked()
-        self.checkpointed = Checkpointed()
+        self.checkpointed, self.prelu = Checkpointed(), Prelu()
 
     def forward(self, x):
         # The outermost module saves something itself.

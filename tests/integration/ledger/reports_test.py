@@ -73,6 +73,7 @@ def test_the_outermost_modules_own_saves_are_not_those_outside_of_it(reasons):
     ("mode.act", "DISPATCH_MODE"),
     ("hooked.act", "USER_HOOKS"),
     ("checkpointed.act", "IN_CHECKPOINT_REGION"),
+    ("prelu.act", "NOT_INVERTIBLE"),
 ])
 def test_a_declined_site_says_why(reasons, layer, reason):
     declined = {row["declined"] for row in reasons[1]["layers"]

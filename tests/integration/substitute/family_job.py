@@ -18,6 +18,8 @@ EXACT = {
     "leaky_relu": F.leaky_relu,
     "leaky_relu_zero": lambda x: F.leaky_relu(x, 0.0),
     "leaky_relu_steep": lambda x: F.leaky_relu(x, 1.75),
+    "rrelu": F.rrelu,
+    "rrelu_steep": lambda x: F.rrelu(x, 0.5, 2.0),
     "relu6": F.relu6,
     "hardtanh": F.hardtanh,
     "hardtanh_odd": lambda x: F.hardtanh(x, -0.1, 0.7),
@@ -42,17 +44,32 @@ ROUNDED = {
     "celu": F.celu,
     "celu_wide": lambda x: F.celu(x, 2.5),
 }
+# Told from y by a kernel of ours; on the CPU PyTorch keeps a second tensor.
+BY_KERNEL = {"log_sigmoid": F.logsigmoid}
+# PyTorch keeps two tensors of the input's size.
+KEPT_TWICE = ("rrelu", "rrelu_steep", "log_sigmoid")
+
+
+def _random_slopes(x):
+    torch.manual_seed(11)
+    return F.rrelu(x, training=True)
+
+
 # y does not tell the slope: PyTorch keeps the input.
 REFUSED = {
     "leaky_relu_negative": lambda x: F.leaky_relu(x, -0.2),
     "threshold_above": lambda x: F.threshold(x, 0.1, 3.0),
     "elu_flat": lambda x: F.elu(x, 0.0),
+    "rrelu_training": _random_slopes,
+    "rrelu_negative": lambda x: F.rrelu(x, -0.5, 0.1),
+    "prelu": lambda x: F.prelu(x, torch.tensor([0.25]).requires_grad_()),
 }
 IN_PLACE = {
     "silu_": lambda x: F.silu(x, inplace=True),
     "mish_": lambda x: F.mish(x, inplace=True),
     "hardtanh_": lambda x: F.hardtanh(x, inplace=True),
 }
+HELD = {**EXACT, **ROUNDED, **BY_KERNEL}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16,
           "float16": torch.float16, "float64": torch.float64}
 
@@ -133,7 +150,7 @@ def parameters_that_change_all_the_time(probe):
 
 @case
 def second_derivatives_of_the_family(probe):
-    for name, function in {**EXACT, **ROUNDED}.items():
+    for name, function in {**EXACT, **ROUNDED, **BY_KERNEL}.items():
         x = torch.linspace(-3, 3, 301).requires_grad_()
         y = in_module(f"second_{name}", lambda t, f=function: f(t * 1))(x)
         weight = torch.linspace(0.5, 1.5, y.numel()).requires_grad_()
@@ -149,7 +166,7 @@ def second_derivatives_of_the_family(probe):
 def a_step_holds_no_input(probe):
     """Linear, activation, Linear: what eager keeps twice is there once."""
     torch.manual_seed(3)
-    for name, function in {**EXACT, **ROUNDED}.items():
+    for name, function in HELD.items():
         model = torch.nn.Sequential(
             torch.nn.Linear(16, 64),
             in_module(f"held_{name}", function), torch.nn.Linear(64, 4))

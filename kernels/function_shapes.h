@@ -50,6 +50,7 @@ constexpr invact_activation Described(invact_device device) {
   made.dtypes = 1u << INVACT_F32 | 1u << INVACT_BF16 | 1u << INVACT_F16;
   made.side_bits = F::kSideBits;
   made.parameters = F::kScalars;
+  if (F::kBitOfNegatives) made.flags = INVACT_BIT_OF_NEGATIVES;
   for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
     made.error_max[dtype] = F::kBounds.error_max[dtype];
     made.error_rms[dtype] = F::kBounds.error_rms[dtype];
@@ -61,8 +62,12 @@ template <class F, int kBits, int kCount = 0>
 struct Shape {
   static constexpr int kSideBits = kBits;
   static constexpr int kScalars = kCount;
+  // Whether f is below 0, or -0, left of its minimum.
+  static constexpr bool kBitOfNegatives = kBits > 0;
   // Whether Slope and Argument look polynomials up in F::kTables.
   static constexpr bool kDecoded = false;
+  // Whether the CPU takes f' of a 16-bit y from a table.
+  static constexpr bool kTabled = false;
 
   // Whether f can be told from y with these scalars.
   INVACT_HOST static bool Accepts(const double*) { return true; }
@@ -80,6 +85,7 @@ struct Shape {
 template <class F, const DecoderTables& kOf>
 struct Decoded : Shape<F, 1> {
   static constexpr bool kDecoded = true;
+  static constexpr bool kTabled = true;
   static constexpr const DecoderTables& kTables = kOf;
   static constexpr float kMinimum = kOf.lines.x0;
 

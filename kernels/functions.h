@@ -67,6 +67,7 @@ struct Mish : Decoded<Mish, kMishTables> {
 struct Hardswish : Shape<Hardswish, 1> {
   static constexpr Bounds kBounds = {
       "aten::hardswish", "", {1.5e-4, 1.5e-2, 6e-3}, {2e-6, 1.6e-3, 3.6e-4}};
+  static constexpr bool kTabled = true;
   static constexpr float kMinimum = -1.5f;
   static constexpr float kDepth = 0.375f;  // minus f(kMinimum)
 
@@ -103,7 +104,10 @@ struct Hardswish : Shape<Hardswish, 1> {
     const Float parabola = S::Mul(roots, S::Set(0.40824829f));  // sqrt(1/6)
     const Float slope =
         S::Select(S::Less(y, S::Set(3)), parabola, S::MinOrNan(S::Set(1), y));
-    const typename S::Mask flat = S::And(left, S::Not(S::Less(y, S::Set(0))));
+    // Nearer to 0 is none but 0 itself, and what it becomes when it has the bit
+    // in its mantissa: float16's least number is 2^-24.
+    const typename S::Mask flat =
+        S::And(left, S::Not(S::Less(y, S::Set(-0x1.1p-24f))));
     return S::Select(flat, S::Set(0), slope);
   }
 

@@ -50,6 +50,12 @@ enum { INVACT_NOT_PREPARED = 100001 };
 
 enum { INVACT_PATTERNS = 65536 };
 
+/* Of invact_activation.flags: the bit is 1 only where y has its sign bit set,
+   so that the host may keep it in y's lowest mantissa bit there
+   (INVACT_BITS=mantissa). `mark` does not wait for `prepare` then, and with a
+   table it is such a y that `prepare` is given. */
+enum { INVACT_BIT_OF_NEGATIVES = 1 };
+
 /* What every function is told of its call. */
 struct invact_call {
   uint32_t size;            /* sizeof(struct invact_call) of the host */
@@ -85,7 +91,7 @@ struct invact_activation {
   uint32_t forward_exact;
   uint32_t parameters;   /* scalars that the op has beside x and the variant */
   uint32_t table_dtypes; /* dtypes (bit mask) that want `prepare` first */
-  uint32_t reserved;     /* 0 */
+  uint32_t flags;        /* INVACT_BIT_OF_NEGATIVES, or 0 */
 
   /* Stated bound, by enum invact_dtype, of |f'(decoded from y) - f'(x)| with
      y as PyTorch rounds it: the largest over all finite x, and the root mean
@@ -142,6 +148,19 @@ int invact_register_kernels(const struct invact_registry* registry);
 
 /* The CPU functions are linked into the plugin, under a name of their own. */
 int invact_register_cpu_kernels(const struct invact_registry* registry);
+
+/* Services of the two built-in libraries, not asked of others: the branch bits
+   into the lowest mantissa bit of each finite y with its sign bit set, and out
+   of it; other y are not touched, and their bit is 0. Memory, threads and
+   errors as above. */
+int invact_put_bits_in_y(const struct invact_call* call, void* y,
+                         const void* side, int64_t n);
+int invact_take_bits_from_y(const struct invact_call* call, const void* y,
+                            void* side, int64_t n);
+int invact_put_bits_in_y_cpu(const struct invact_call* call, void* y,
+                             const void* side, int64_t n);
+int invact_take_bits_from_y_cpu(const struct invact_call* call, const void* y,
+                                void* side, int64_t n);
 
 #ifdef __cplusplus
 }

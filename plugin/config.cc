@@ -226,6 +226,11 @@ class Reader {
     if (text.empty() || text == "packed") return;
     if (text == "mantissa") {
       config_->bits_in_mantissa = true;
+      if (config_->exact) {
+        Bad("INVACT_BITS", text,
+            "changes outputs, which INVACT_EXACT=1 rules out: give one of the "
+            "two");
+      }
     } else {
       Bad("INVACT_BITS", text, "is neither packed nor mantissa");
     }

@@ -24,9 +24,9 @@ struct Config {
   std::string run_name;  // INVACT_RUN_NAME, else the script's base name
   std::string job_id;    // by the rule of docs/attach.md; empty: the run id
   int32_t rank = 0, local_rank = 0, world_size = 1, restart = 0;
-  std::vector<std::string> exclude;           // globs over module paths
-  std::vector<std::string> checkpoint;        // globs over module paths
-  bool bits_in_mantissa = false;              // INVACT_BITS=mantissa
+  std::vector<std::string> exclude;     // globs over module paths
+  std::vector<std::string> checkpoint;  // globs over module paths
+  bool bits_in_mantissa = false;  // INVACT_BITS=mantissa; never with exact
   std::vector<std::string> kernel_libraries;  // INVACT_KERNELS
   enum class Log { kError, kInfo, kDebug } log = Log::kInfo;
   bool ledger_log = false;      // INVACT_LOG=ledger[:FILE]

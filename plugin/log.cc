@@ -55,9 +55,12 @@ std::string Pair(int64_t part, int64_t whole) {
 std::string PolicyRemark(const Config& config) {
   switch (config.policy) {
     case Policy::kInvert:
-      return config.exact
-                 ? " (exact: GELU and SiLU are left alone; gradients "
-                   "bit-equal)"
+      return config.exact ? " (exact: GELU and SiLU are left alone; gradients "
+                            "bit-equal)"
+             : config.bits_in_mantissa
+                 ? " (negative outputs of activations that keep a bit change "
+                   "by at most their last place, gradients by rounding; "
+                   "INVACT_BITS=packed leaves outputs as they are)"
                  : " (gradients of inverted activations differ by rounding; "
                    "INVACT_POLICY=observe changes nothing)";
     case Policy::kObserve:

@@ -23,6 +23,7 @@
 #include "plugin/plugin_api.h"
 #include "plugin/python/module_scopes.h"
 #include "plugin/substitute/activation_ops.h"
+#include "plugin/substitute/bit_in_y.h"
 #include "plugin/substitute/kernel_registry.h"
 #include "plugin/substitute/mutation_guard.h"
 
@@ -50,6 +51,7 @@ bool Substitutes(const Config& config) {
 bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   const bool cuda = TorchHasCuda();
   LoadKernels(lib_dir, cuda, config.kernel_libraries);
+  if (config.bits_in_mantissa) LoadBitInY(lib_dir, cuda);
   std::string error;
   // The guard first: nothing may be held that a write could spoil.
   if (InstallMutationGuard(&error) == 0 ||

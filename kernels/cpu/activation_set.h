@@ -16,11 +16,11 @@ namespace invact::kernels {
 // Arguments checked, dtype to type, nothing else.
 template <class S, class F>
 struct Functions {
-  // f' of the 16-bit dtypes where F is decoded; null until prepared.
+  // f' of the 16-bit dtypes where F is tabled; null until prepared.
   static inline std::atomic<const float*> slopes[INVACT_DTYPES] = {};
 
   static constexpr bool ByTable(int dtype) {
-    return F::kDecoded && (dtype == INVACT_BF16 || dtype == INVACT_F16);
+    return F::kTabled && (dtype == INVACT_BF16 || dtype == INVACT_F16);
   }
 
   // What was learnt first stays: backward may be reading it.
@@ -31,7 +31,7 @@ struct Functions {
     }
     std::atomic<const float*>& learnt = slopes[call->dtype];
     if (learnt.load() == nullptr) {
-      learnt = MakeSlopes(*patterns, call->dtype, F::kMinimum);
+      learnt = MakeSlopes(*patterns, call->dtype, F::kMinimum, !F::kDecoded);
     }
     return learnt.load() != nullptr ? 0 : INVACT_BAD_ARGUMENT;
   }
@@ -116,7 +116,7 @@ struct Functions {
   static constexpr invact_activation Activation() {
     invact_activation made = Described<F>(INVACT_CPU);
     if constexpr (F::kScalars > 0) made.accepts = Accepts;
-    if constexpr (F::kDecoded) {
+    if constexpr (F::kTabled) {
       made.table_dtypes = 1u << INVACT_BF16 | 1u << INVACT_F16;
       made.prepare = Prepare;
     }

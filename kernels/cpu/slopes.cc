@@ -8,8 +8,8 @@
 
 namespace invact::kernels {
 
-const float* MakeSlopes(const invact_patterns& patterns, int dtype,
-                        float x0) try {
+const float* MakeSlopes(const invact_patterns& patterns, int dtype, float x0,
+                        bool left_nan_is_limit) try {
   // As long as a run can be: each size of y has an entry of its own.
   const PatternTable table = MakePatternTable(patterns, dtype, x0, 0x7fff);
   const int infinity = dtype == INVACT_BF16 ? 0x7f80 : 0x7c00;
@@ -18,7 +18,9 @@ const float* MakeSlopes(const invact_patterns& patterns, int dtype,
     const bool nan = (y & 0x7fff) > infinity;
     for (const bool left : {false, true}) {
       slopes[y + INVACT_PATTERNS * left] =
-          nan ? std::numeric_limits<float>::quiet_NaN()
+          nan ? (left && left_nan_is_limit
+                     ? patterns.slope[0x8000 | infinity]
+                     : std::numeric_limits<float>::quiet_NaN())
               : table
                     .slopes[table.layout.Index(static_cast<uint16_t>(y), left)];
     }

@@ -10,8 +10,11 @@ namespace invact::kernels {
 
 // f' at (bits of y) + 65536 * (branch bit); NaN where y is. Lives for ever, as
 // backward reads it without a lock: 512 KiB, of which a tensor of N(0, 1)
-// touches about 10. Null where memory is short. x < x0 is left.
-const float* MakeSlopes(const invact_patterns& patterns, int dtype, float x0);
+// touches about 10. Null where memory is short. x < x0 is left. With
+// `left_nan_is_limit` a NaN y whose bit is set comes from x = -inf and has f'
+// there.
+const float* MakeSlopes(const invact_patterns& patterns, int dtype, float x0,
+                        bool left_nan_is_limit);
 
 }  // namespace invact::kernels
 

@@ -20,6 +20,7 @@
 #include "plugin/observe/saved_variables.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/python/hook_payload.h"
+#include "plugin/substitute/bit_in_y.h"
 #include "plugin/substitute/calibration.h"
 #include "plugin/substitute/invert_node.h"
 #include "plugin/substitute/kernel_registry.h"
@@ -157,6 +158,7 @@ class Substitution final : public c10::OperatorKernel {
     if (op_->backward == nullptr) {
       call.kernels = FindActivation(op_->name, call.arguments.variant(),
                                     x.device().type());
+      call.bit_in_y = call.kernels != nullptr && BitInY(*call.kernels);
     }
     return call;
   }
@@ -196,6 +198,10 @@ class Substitution final : public c10::OperatorKernel {
     } else if (side != nullptr) {
       error = RunKernel(*kernels, KernelCall::kMark, parameters, x,
                         x.const_data_ptr(), y.const_data_ptr(), side, nullptr);
+    }
+    if (error == 0 && call.bit_in_y) {
+      error = PutBitsInY(y, side);
+      *bits = at::Tensor();
     }
     if (error != 0) {
       SayTrouble("forward-kernel",

@@ -17,6 +17,7 @@
 #include "plugin/observe/device_state.h"
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/tensor_facts.h"
+#include "plugin/substitute/bit_in_y.h"
 #include "plugin/substitute/calibration_samples.h"
 #include "plugin/substitute/kernel_registry.h"
 
@@ -109,6 +110,21 @@ Reason Try(const Inversion& call, const Key& key, at::Device device,
     return (dtypes >> dtype & 1) != 0;
   };
   const at::Tensor& x = samples.x().device;
+  const int64_t count = samples.count();
+  Shared side;
+  void* bits = nullptr;
+  if (kernels.side_bits > 0) {
+    side = MakeShared(INVACT_SIDE_BYTES(count), at::kByte, device);
+    bits = side.device.data_ptr();
+  }
+  if (call.bit_in_y) {  // PyTorch's y is then the one with the bits in it
+    Check(
+        RunKernel(kernels, KernelCall::kMark, parameters, x, x.const_data_ptr(),
+                  samples.y().device.const_data_ptr(), bits, nullptr),
+        "the marking kernel");
+    Check(PutBitsInY(samples.y().device, bits), "putting the bits into y");
+    stream.Wait();
+  }
   if (wants(kernels.table_dtypes)) {
     const invact_call told = DescribeCall(x, parameters);
     const invact_patterns patterns = {
@@ -118,16 +134,9 @@ Reason Try(const Inversion& call, const Key& key, at::Device device,
     Check(kernels.prepare(&told, &patterns), "preparing the kernel's table");
     stream.Wait();
   }
-  const int64_t count = samples.count();
   const Shared y = MakeShared(count, key.dtype, device);
   const Shared dy = MakeShared(count, key.dtype, device);
   const Shared dx = MakeShared(count, key.dtype, device);
-  Shared side;
-  void* bits = nullptr;
-  if (kernels.side_bits > 0) {
-    side = MakeShared(INVACT_SIDE_BYTES(count), at::kByte, device);
-    bits = side.device.data_ptr();
-  }
   dy.host.fill_(1);
   if (wants(kernels.forward_exact)) {
     Check(RunKernel(kernels, KernelCall::kForward, parameters, x,
@@ -142,12 +151,18 @@ Reason Try(const Inversion& call, const Key& key, at::Device device,
             "the marking kernel");
     }
   }
+  if (call.bit_in_y) {
+    Check(PutBitsInY(y.device, bits), "putting the bits into y");
+    Check(TakeBitsFromY(y.device, bits), "taking the bits from y");
+  }
   Check(RunKernel(kernels, KernelCall::kBackward, parameters, x,
                   y.device.const_data_ptr(), bits, dy.device.const_data_ptr(),
                   dx.device.data_ptr()),
         "the backward kernel");
   stream.Wait();
-  return samples.Judge(kernels, y.host, side.host, dx.host, finding)
+  return samples.Judge(kernels, y.host,
+                       call.bit_in_y ? at::Tensor() : side.host, dx.host,
+                       call.bit_in_y ? kBitInYLoss : 1, finding)
              ? Reason::kNone
              : Reason::kCalibrationFailed;
 }
@@ -162,7 +177,8 @@ Reason Calibrate(const Inversion& call, const Key& key, at::Device device) {
   finding.dtype = DtypeName(key.dtype);
   finding.device = device.str();
   finding.library = LibraryOf(*call.kernels);
-  finding.side_bits = static_cast<int>(call.kernels->side_bits);
+  finding.side_bits =
+      call.bit_in_y ? 0 : static_cast<int>(call.kernels->side_bits);
   finding.reason = Reason::kCalibrationFailed;
   try {
     finding.reason = Try(call, key, device, &finding);

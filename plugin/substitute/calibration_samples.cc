@@ -214,11 +214,11 @@ void CalibrationSamples::FindFloor(const at::Tensor& side,
 
 bool CalibrationSamples::Judge(const invact_activation& kernels,
                                const at::Tensor& y, const at::Tensor& side,
-                               const at::Tensor& dx,
+                               const at::Tensor& dx, double loss,
                                KernelFinding* finding) const {
   const int dtype = KernelDtype(dtype_);
-  finding->stated_max = kernels.error_max[dtype];
-  finding->stated_rms = kernels.error_rms[dtype];
+  finding->stated_max = loss * kernels.error_max[dtype];
+  finding->stated_rms = loss * kernels.error_rms[dtype];
   FindFloor(side, finding);
 
   const at::Tensor ours = y.to(at::kDouble), torchs = y_.host.to(at::kDouble),

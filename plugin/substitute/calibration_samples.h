@@ -36,9 +36,10 @@ class CalibrationSamples {
   bool AskTorch(const Inversion& call);
 
   // Fill `finding` from what the kernels made of `x` and from `y`. True when
-  // they keep to what `kernels` states; else `finding` says what failed.
+  // they keep to `loss` times what `kernels` states; else `finding` says what
+  // failed. `side` is undefined where y alone tells x.
   bool Judge(const invact_activation& kernels, const at::Tensor& y,
-             const at::Tensor& side, const at::Tensor& dx,
+             const at::Tensor& side, const at::Tensor& dx, double loss,
              KernelFinding* finding) const;
 
   const Shared& x() const { return x_; }

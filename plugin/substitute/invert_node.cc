@@ -1,5 +1,6 @@
 #include "plugin/substitute/invert_node.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/variable.h>
@@ -9,6 +10,7 @@
 #include "plugin/guard.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
+#include "plugin/substitute/bit_in_y.h"
 #include "plugin/substitute/kernel_registry.h"
 #include "plugin/torch_compat.h"
 
@@ -30,13 +32,27 @@ variable_list InvertNode::apply(variable_list&& grads) {
   variable_list inputs(1);
   const at::Tensor& dy = grads[0];
   if (!dy.defined() || !task_should_compute_output(0)) return inputs;
-  const HeldOutput::View held = held_->Read();
+  const HeldOutput::View held = Held();
   if (held_->InputWritten()) ThrowInputWritten(held);
   const bool plain = !c10::GradMode::is_enabled() && PlainTensor(dy) &&
                      PlainDispatch() &&
                      dy.scalar_type() == held.y.scalar_type();
   inputs[0] = plain ? Invert(held, dy) : ThroughInput(held, dy);
   return inputs;
+}
+
+// With the bits for as long as the caller needs them.
+HeldOutput::View InvertNode::Held() const {
+  HeldOutput::View held = held_->Read();
+  if (!call_.bit_in_y) return held;
+  const c10::AutoGradMode no_grad(false);
+  held.bits = at::empty({INVACT_SIDE_BYTES(held.y.numel())},
+                        held.y.options().dtype(at::kByte));
+  const int error = TakeBitsFromY(held.y, held.bits.data_ptr());
+  TORCH_CHECK(error == 0, "invact: reading the bits of ", name(),
+              " failed with error ", error,
+              "; INVACT_BITS=packed runs this job without it");
+  return held;
 }
 
 void InvertNode::release_variables() {

@@ -21,6 +21,7 @@ struct Inversion {
   c10::OperatorHandle handle;
   const invact_activation* kernels;  // nullptr: PyTorch's own, see InvertedOp
   OpArguments arguments;
+  bool bit_in_y = false;  // no bits are held: they are in y
 };
 
 class InvertNode final : public torch::autograd::Node {
@@ -36,6 +37,7 @@ class InvertNode final : public torch::autograd::Node {
 
  private:
   [[noreturn]] void ThrowInputWritten(const HeldOutput::View& held) const;
+  HeldOutput::View Held() const;
   at::Tensor Invert(const HeldOutput::View& held, const at::Tensor& dy) const;
   at::Tensor Reconstruct(const HeldOutput::View& held) const;
   at::Tensor ThroughInput(const HeldOutput::View& held,

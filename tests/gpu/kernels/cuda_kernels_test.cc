@@ -332,6 +332,67 @@ TEST_P(CudaKernel, ALaunchThatIsRefusedIsReported) {
   EXPECT_EQ(Harness(subject(), INVACT_BF16).Forward(x).y.size(), x.size());
 }
 
+// INVACT_BITS=mantissa: on every pattern (in float32 every 16-bit pattern twice
+// over), at every length and offset to 33.
+using Put = int (*)(const invact_call*, void*, const void*, int64_t);
+using Take = int (*)(const invact_call*, const void*, void*, int64_t);
+
+template <class Word>
+void ExpectBitsInY(int dtype, Word infinity, Put put, Take take) {
+  constexpr Word kSign = Word(1) << (8 * sizeof(Word) - 1);
+  const invact_call call = {sizeof(call), dtype, nullptr, nullptr};
+  DeviceMemory memory;
+  const auto check = [&](const std::vector<Word>& y, size_t offset) {
+    const size_t n = y.size();
+    Bytes side(INVACT_SIDE_BYTES(n)), taken(side.size());
+    for (size_t i = 0; i < n; ++i) side[i / 8] |= (i * 7 / 3 & 1) << i % 8;
+    auto* device =
+        static_cast<Word*>(memory.Allocate((n + offset + 1) * sizeof(Word)));
+    void* bits = memory.Allocate(side.size());
+    memory.CopyIn(device + offset, y.data(), n * sizeof(Word));
+    memory.CopyIn(bits, side.data(), side.size());
+    ASSERT_EQ(put(&call, device + offset, bits, n), 0);
+    ASSERT_EQ(take(&call, device + offset, bits, n), 0);
+    std::vector<Word> got(n);
+    memory.CopyOut(got.data(), device + offset, n * sizeof(Word));
+    memory.CopyOut(taken.data(), bits, side.size());
+    for (size_t i = 0; i < n; ++i) {
+      const bool has = (y[i] & kSign) != 0 && Word(y[i] & ~kSign) < infinity;
+      const unsigned bit = side[i / 8] >> i % 8 & 1;
+      ASSERT_EQ(got[i], has ? Word(y[i] / 2 * 2 + bit) : y[i]) << y[i];
+      ASSERT_EQ(taken[i / 8] >> i % 8 & 1, has ? int(bit) : 0) << y[i];
+    }
+    memory.Free(device);
+    memory.Free(bits);
+  };
+  std::vector<Word> all;
+  for (uint32_t pattern = 0; pattern < INVACT_PATTERNS; ++pattern) {
+    all.push_back(sizeof(Word) == 2 ? Word(pattern)
+                                    : Word(pattern << 16 | pattern));
+  }
+  check(all, 0);
+  for (size_t offset : {0, 1, 3}) {
+    for (size_t n = 1; n <= 33; ++n) {
+      check(std::vector<Word>(all.end() - 0x2010, all.end() - 0x2010 + n),
+            offset);
+    }
+  }
+}
+
+TEST(CudaBitInY, TellsWhatWasPutIntoNegativesAndTouchesNothingElse) {
+  if (Subjects().empty()) GTEST_SKIP() << "no CUDA device";
+  void* library = dlopen(LibraryPath().c_str(), RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(library, nullptr);
+  const auto put =
+      reinterpret_cast<Put>(dlsym(library, "invact_put_bits_in_y"));
+  const auto take =
+      reinterpret_cast<Take>(dlsym(library, "invact_take_bits_from_y"));
+  ASSERT_TRUE(put != nullptr && take != nullptr);
+  ExpectBitsInY<uint32_t>(INVACT_F32, 0x7f800000u, put, take);
+  ExpectBitsInY<uint16_t>(INVACT_BF16, 0x7f80u, put, take);
+  ExpectBitsInY<uint16_t>(INVACT_F16, 0x7c00u, put, take);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, CudaKernel,
                          testing::Range<size_t>(0, Subjects().size()),
                          [](const testing::TestParamInfo<size_t>& info) {

@@ -27,7 +27,7 @@ class Activation(ctypes.Structure):
         ("op", ctypes.c_char_p), ("variant", ctypes.c_char_p),
         ("dtypes", ctypes.c_uint32), ("side_bits", ctypes.c_uint32),
         ("forward_exact", ctypes.c_uint32), ("parameters", ctypes.c_uint32),
-        ("table_dtypes", ctypes.c_uint32), ("reserved", ctypes.c_uint32),
+        ("table_dtypes", ctypes.c_uint32), ("flags", ctypes.c_uint32),
         ("error_max", ctypes.c_double * 3), ("error_rms", ctypes.c_double * 3),
         ("accepts", ctypes.CFUNCTYPE(_INT, _POINTER)),
         ("prepare", ctypes.CFUNCTYPE(_INT, ctypes.POINTER(Call),

@@ -25,9 +25,9 @@ int PutBitsInY(const at::Tensor& y, const void* bits) noexcept;
 int TakeBitsFromY(const at::Tensor& y, void* bits) noexcept;
 
 // What the stated bounds are multiplied by where the bit is in y: there a y is
-// off by up to a whole last place more, next to the minimum f' goes with its
-// root.
-inline constexpr double kBitInYLoss = 2;
+// off by up to a whole last place more, and next to the minimum f' goes with
+// the root of y's distance from it.
+inline constexpr double kBitInYLoss = 2.25;
 
 }  // namespace invact
 

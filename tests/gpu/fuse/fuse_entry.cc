@@ -203,7 +203,8 @@ void CheckChains() {
 }  // namespace
 }  // namespace invact::fuse
 
-extern "C" int invact_check_fuse(const char* path, const char* folder) {
+extern "C" __attribute__((visibility("default"))) int invact_check_fuse(
+    const char* path, const char* folder) {
   using namespace invact::fuse;
   out = std::fopen(path, "w");
   if (out == nullptr) return -1;

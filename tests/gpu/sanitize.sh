@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the GPU kernel tests under compute-sanitizer: memcheck, racecheck and
-# initcheck, about two minutes in all.
+# initcheck, about 15 seconds in all.
 # usage: [COMPUTE_SANITIZER=FILE] [PYTHON=python3] tests/gpu/sanitize.sh BUILD_DIR
 # Finds the tool in COMPUTE_SANITIZER, on PATH, in a CUDA toolkit (CUDA_HOME,
 # /usr/local/cuda) or in a CUDA package of PYTHON. Exits 1 where a tool reports

@@ -14,6 +14,8 @@ constexpr int kLocalBytes = 3;           // CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES
 
 struct Api {
   int (*attribute)(int*, int, int) = nullptr;
+  int (*retain)(void**, int) = nullptr;
+  int (*make_current)(void*) = nullptr;
   int (*load)(void**, const void*) = nullptr;
   int (*unload)(void*) = nullptr;
   int (*function)(Function*, void*, const char*) = nullptr;
@@ -35,6 +37,8 @@ Api FindApi() {
     api.found &= *function != nullptr;
   };
   find("cuDeviceGetAttribute", &api.attribute);
+  find("cuDevicePrimaryCtxRetain", &api.retain);
+  find("cuCtxSetCurrent", &api.make_current);
   find("cuModuleLoadData", &api.load);
   find("cuModuleUnload", &api.unload);
   find("cuModuleGetFunction", &api.function);
@@ -52,6 +56,12 @@ const Api& TheApi() {
 }  // namespace
 
 bool DriverFound() { return TheApi().found; }
+
+bool EnterDevice(int device) {
+  void* context = nullptr;
+  return TheApi().found && TheApi().retain(&context, device) == 0 &&
+         TheApi().make_current(context) == 0;
+}
 
 int ArchOf(int device) {
   int major = 0, minor = 0;

@@ -14,6 +14,10 @@ using Function = void*;  // CUfunction
 
 bool DriverFound();
 
+// Makes the device's primary context, which stays, current in this thread: a
+// fresh thread has none, and torch sets one only where the device changes.
+bool EnterDevice(int device);
+
 // 90 for a device of compute capability 9.0; 0: not to be found out.
 int ArchOf(int device);
 

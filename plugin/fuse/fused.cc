@@ -75,6 +75,7 @@ std::string Make(FusedKernel* kernel) {
   const RelaxedCapture relaxed;
   const c10::DeviceGuard guard(
       at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(kernel->device)));
+  if (!EnterDevice(kernel->device)) return "the device has no context";
   const int arch = ArchOf(kernel->device);
   if (arch < 80) return "the device is older than compute capability 8.0";
   const std::string source = Source(kernel->program);

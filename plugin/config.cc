@@ -27,20 +27,6 @@ constexpr const char* kKeys[] = {
     "INVACT_CHECKPOINT", "INVACT_BITS",      "INVACT_KERNELS",
     "INVACT_LOG",        "INVACT_DISABLE"};
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = std::exchange(
-          row[j], std::min({row[j] + 1, row[j - 1] + 1, substitute}));
-    }
-  }
-  return row[b.size()];
-}
-
 const char* NearestKey(std::string_view key) {
   return *std::min_element(std::begin(kKeys), std::end(kKeys),
                            [&](const char* a, const char* b) {
@@ -304,6 +290,20 @@ std::vector<std::string> OwnArguments() {
 }
 
 }  // namespace
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = std::exchange(
+          row[j], std::min({row[j] + 1, row[j - 1] + 1, substitute}));
+    }
+  }
+  return row[b.size()];
+}
 
 Config ParseConfig(
     const std::vector<std::pair<std::string, std::string>>& pairs,

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,9 @@ Config ParseConfig(
 // What a run is called when nobody names it: the base name of the script, of
 // the module after -m, or of the program. Never an argument.
 std::string ScriptName(const std::vector<std::string>& arguments);
+
+// Letters to insert, drop or replace.
+size_t EditDistance(std::string_view a, std::string_view b);
 
 // `*` crosses dots. An empty pattern matches nothing.
 bool GlobMatch(const std::string& pattern, const std::string& path);

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <mutex>
 
+#include "plugin/checkpoint/region.h"
+
 namespace invact {
 
 namespace {
@@ -65,6 +67,11 @@ std::string PolicyRemark(const Config& config) {
                    "INVACT_POLICY=observe changes nothing)";
     case Policy::kObserve:
       return " (nothing is changed)";
+    case Policy::kCheckpoint:
+      return Checkpointing()
+                 ? " (blocks are computed again in backward; gradients "
+                   "bit-equal)"
+                 : " (Python jobs only: observing, nothing is changed)";
     default:
       return " (not in this version: observing only, nothing is changed)";
   }

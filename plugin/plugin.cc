@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "plugin/checkpoint/region.h"
 #include "plugin/config.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
@@ -101,6 +102,15 @@ int Start(const invact_start& start) {
     return 0;
   }
   if (Substitutes(config)) InstallSubstitutions(config, start.lib_dir);
+  if (config.policy == Policy::kCheckpoint) {
+    g_checkpointing.store(start.python != 0);
+    if (start.python == 0) {
+      SayTrouble("checkpoint",
+                 "policy checkpoint calls modules of Python again and does "
+                 "nothing in a C++ job; observing only (next: "
+                 "INVACT_POLICY=invert)");
+    }
+  }
   g_guest_mode.store(GuestMode::kReady);
   if (start.python != 0) {
     PrepareModuleScopes(start.torch_c);
@@ -124,9 +134,9 @@ INVACT_EXPORT int invact_plugin_start(const invact_start* start) {
   }
 }
 
-// For benchmarks that compare policies inside one process: "none", "observe"
-// or "invert" from the next step on; call it between two steps, with no graph
-// alive. 0 when done.
+// For benchmarks that compare policies inside one process: "none", "observe",
+// "invert" or "checkpoint" from the next step on; call it between two steps,
+// with no graph alive. 0 when done.
 INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
   using invact::GuestMode;
   static GuestMode active_mode = GuestMode::kOff;
@@ -136,7 +146,9 @@ INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
   if (std::strcmp(policy, "none") == 0) {
     invact::g_guest_mode.store(GuestMode::kOff);
   } else if (std::strcmp(policy, "observe") == 0 ||
-             std::strcmp(policy, "invert") == 0) {
+             std::strcmp(policy, "invert") == 0 ||
+             std::strcmp(policy, "checkpoint") == 0) {
+    invact::g_checkpointing.store(std::strcmp(policy, "checkpoint") == 0);
     invact::SetSubstituting(std::strcmp(policy, "invert") == 0);
     invact::g_guest_mode.store(active_mode);
   } else {

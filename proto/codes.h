@@ -63,7 +63,14 @@ namespace invact {
     "leave out inplace=True (or the trailing _) to gain here")                 \
   X("KERNEL_MISSING", kKernelMissing,                                          \
     "no kernel for this device; run: invact doctor")                           \
-  X("USER_EXCLUDED", kUserExcluded, "named in INVACT_EXCLUDE")
+  X("USER_EXCLUDED", kUserExcluded, "named in INVACT_EXCLUDE")                 \
+  X("SIDE_EFFECTS", kSideEffects,                                              \
+    "a call of this block does more than give its result (it writes buffers "  \
+    "or attributes, has hooks, or takes a cache or list), so a second one "    \
+    "would not be the same; for a cache pass use_cache=False")                 \
+  X("GRAPH_CAPTURE", kGraphCapture,                                            \
+    "a CUDA graph is being captured, where the state of the random generator " \
+    "can't be read for a second forward")
 
 // name, C++ name
 #define INVACT_EVENTS(X)              \

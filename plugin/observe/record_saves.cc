@@ -37,6 +37,7 @@ int64_t PeakFor(int device) {
 SaveTicket Recorder::ClaimLocked(const SavedFacts& tensor, uint32_t site,
                                  Claim claim, int64_t now_ns) {
   SaveTicket ticket;
+  ticket.claim = claim;
   SiteState& at = sites_.At(site);
   ticket.entry = ledger_->Add(tensor.storage, tensor.bytes, tensor.category,
                               site, claim, at.entry);
@@ -83,7 +84,8 @@ uint32_t Recorder::TouchLocked(const SavedFacts& tensor, const SiteKey& key,
   return site;
 }
 
-SaveTicket Recorder::Save(const SavedFacts& tensor, Reason reason) noexcept {
+SaveTicket Recorder::SaveAs(const SavedFacts& tensor, Reason reason,
+                            Claim claim, Action action) noexcept {
   const SiteKey key = TakeSite();
   if (!Running()) return {};
   const int64_t peak = PeakFor(tensor.device);
@@ -94,13 +96,13 @@ SaveTicket Recorder::Save(const SavedFacts& tensor, Reason reason) noexcept {
     std::lock_guard lock(mutex_);
     ResumeStepLocked(now);
     if (peak != kUnknown) NotePeakLocked(peak);
-    const uint32_t site = TouchLocked(tensor, key, Action::kKeep, reason);
-    ticket = ClaimLocked(tensor, site, Claim::kBoth, now);
+    const uint32_t site = TouchLocked(tensor, key, action, reason);
+    ticket = ClaimLocked(tensor, site, claim, now);
     sites_.PrefetchAfter(site);
     MirrorLive();
   }
   EmitSaved(shared_, EventKind::kSave, now, tensor.data, tensor.bytes,
-            ticket.site, steps_.index(), tensor.device, Action::kKeep);
+            ticket.site, steps_.index(), tensor.device, action);
   return ticket;
 }
 
@@ -110,7 +112,7 @@ void Recorder::Drop(const SaveTicket& ticket) noexcept {
     return;
   }
   std::lock_guard lock(mutex_);
-  UnclaimLocked(ticket, Claim::kBoth);
+  UnclaimLocked(ticket, ticket.claim);
   MirrorLive();
 }
 

@@ -53,6 +53,7 @@ struct SavedFacts {
 struct SaveTicket {
   StorageEntry* entry = nullptr;  // nullptr: not counted
   uint32_t site = kNoSite;
+  Claim claim = Claim::kBoth;
   uint64_t id = 0;  // for the ledger log
 };
 
@@ -81,7 +82,12 @@ class Recorder {
 
   // A node keeps a tensor the way PyTorch does. `reason`: why a substitution
   // that could have been made here was not.
-  SaveTicket Save(const SavedFacts& tensor, Reason reason) noexcept;
+  SaveTicket Save(const SavedFacts& tensor, Reason reason) noexcept {
+    return SaveAs(tensor, reason, Claim::kBoth, Action::kKeep);
+  }
+  // The same where only one of asking and keeping is the case.
+  SaveTicket SaveAs(const SavedFacts& tensor, Reason reason, Claim claim,
+                    Action action) noexcept;
   void Drop(const SaveTicket& ticket) noexcept;
   // A substitution was refused and nothing is counted here: the job's own
   // hooks keep the tensor, or it does not count. Enters the reason.

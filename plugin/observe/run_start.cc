@@ -60,7 +60,8 @@ void FillInfo(const RunFacts& facts, const std::string& run_id, RunInfo* info) {
   info->restart = config.restart;
   info->started_wall_ns = WallNs();
   info->started_mono_ns = MonotonicNs();
-  info->exact = config.exact || config.policy == Policy::kObserve;
+  info->exact = config.exact || config.policy == Policy::kObserve ||
+                config.policy == Policy::kCheckpoint;
   info->python = facts.python;
 }
 

@@ -9,6 +9,7 @@
 #include <typeinfo>
 #include <utility>
 
+#include "plugin/checkpoint/region.h"
 #include "plugin/guard.h"
 #include "plugin/observe/import_slot.h"
 #include "plugin/observe/private_member.h"
@@ -74,7 +75,13 @@ void Observe(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
     }
     return;
   }
-  const SaveTicket ticket = recorder.Save(FactsOf(tensor, is_output), decline);
+  const Region& region = t_region;
+  if (decline == Reason::kNone) decline = region.declined;
+  const bool opening = region.phase == RegionPhase::kOpening;
+  const SaveTicket ticket =
+      recorder.SaveAs(FactsOf(tensor, is_output), decline,
+                      opening ? Claim::kHeld : Claim::kBoth,
+                      opening ? Action::kCheckpoint : Action::kKeep);
   if (ticket.entry == nullptr) return;
   hooks = std::make_unique<SavedHook>(saved->*Get(DataMember()), ticket);
 }

@@ -1,5 +1,8 @@
 #include "plugin/observe/watched_hook.h"
 
+#include <ATen/SavedTensorHooks.h>
+
+#include "plugin/checkpoint/region.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/python/hook_payload.h"
 
@@ -13,14 +16,30 @@ WatchedHook::~WatchedHook() {
 void WatchedHook::Packed(const at::Tensor& tensor) {
   if (!PlainTensor(tensor) || !PlainDispatch()) return;
   const SavedFacts saved = FactsOf(tensor, is_output_);
+  const RegionPhase phase = t_region.phase;
+  if (phase == RegionPhase::kInside) {
+    if (at::SavedTensorDefaultHooks::get_tls_state().stack.size() == 1) {
+      // Those of our region: asked for, not kept.
+      if (!Countable(tensor, is_output_)) return;
+      kept_.push_back(
+          {Recorder::Get().SaveAs(saved, Reason::kNone, Claim::kAsked,
+                                  Action::kCheckpoint),
+           StorageAddress(tensor.storage())});
+      return;
+    }
+    if (InCheckpointRegion()) t_region.nested = true;
+  }
+  const Claim claim =
+      phase == RegionPhase::kAgain ? Claim::kHeld : Claim::kBoth;
   for (const at::Tensor& packed : PackedTensors(*hooks_)) {
     if (!PlainTensor(packed) || packed.device() != tensor.device()) continue;
     SavedFacts facts = FactsOf(packed, is_output_);
     const bool same = facts.storage == saved.storage;
     if (!Countable(same ? tensor : packed)) continue;
     facts.category = saved.category;
-    kept_.push_back({Recorder::Get().Save(facts, decline_),
-                     StorageAddress(packed.storage())});
+    kept_.push_back(
+        {Recorder::Get().SaveAs(facts, decline_, claim, Action::kKeep),
+         StorageAddress(packed.storage())});
   }
   if (kept_.empty() && decline_ != Reason::kNone) {
     Recorder::Get().NoteDecline(saved.dtype, decline_);

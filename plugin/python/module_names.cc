@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "plugin/checkpoint/region.h"
+#include "plugin/log.h"
+#include "plugin/observe/recorder.h"
 #include "plugin/observe/scope.h"
+#include "plugin/python/block_call.h"
 #include "plugin/python/tensor_object.h"
 
 namespace invact {
@@ -69,15 +73,18 @@ void ForEach(PyObject* module, PyObject* attribute, Visit visit) {
   g_python.PyErr_Clear();
 }
 
-// Children of these are the blocks that checkpointing is usually applied to.
-bool HoldsBlocks(PyObject* module) {
+// Children of lists and sequences are the blocks that checkpointing is usually
+// applied to.
+ModuleKind KindOf(PyObject* module) {
   PyObject* containers = ImportedModule("torch.nn.modules.container");
-  if (containers == nullptr) return false;
-  for (const char* name : {"ModuleList", "Sequential"}) {
+  if (containers == nullptr) return ModuleKind::kOther;
+  const auto is = [&](const char* name) {
     const Ref type = Attribute(containers, name);
-    if (type && IsInstance(module, type.get())) return true;
-  }
-  return false;
+    return type && IsInstance(module, type.get());
+  };
+  return is("ModuleList")   ? ModuleKind::kList
+         : is("Sequential") ? ModuleKind::kSequential
+                            : ModuleKind::kOther;
 }
 
 std::string Join(const std::string& path, const std::string& name) {
@@ -96,17 +103,19 @@ ModuleNames& ModuleNames::Get() noexcept {
 std::vector<ModuleNames::Found> ModuleNames::Walk(PyObject* root) {
   std::vector<Found> found, open;
   std::unordered_set<PyObject*> seen;
-  open.push_back({Ref::Share(root), "", false});
+  open.push_back({Ref::Share(root), "", false, -1, ModuleKind::kOther});
   while (!open.empty()) {
     Found next = std::move(open.back());
     open.pop_back();
     if (!seen.insert(next.module.get()).second) continue;
-    const bool blocks = HoldsBlocks(next.module.get());
+    next.kind = KindOf(next.module.get());
+    const bool blocks = next.kind != ModuleKind::kOther;
+    const int place = static_cast<int>(found.size());
     const size_t first_child = open.size();
     ForEach(next.module.get(), AttributeNames().modules,
             [&](PyObject* key, PyObject* child) {
-              open.push_back(
-                  {Ref::Share(child), Join(next.path, TextOf(key)), blocks});
+              open.push_back({Ref::Share(child), Join(next.path, TextOf(key)),
+                              blocks, place, ModuleKind::kOther});
             });
     std::reverse(open.begin() + first_child, open.end());
     found.push_back(std::move(next));
@@ -192,7 +201,7 @@ ModuleName ModuleNames::Invent(PyObject* module, PyObject* caller,
   if (it != modules_.end()) path = Join(paths_[it->second.name.scope], path);
   const uint32_t scope = InternScope(path, false);
   paths_.emplace(scope, path);
-  const ModuleName name = {root, scope, false};
+  const ModuleName name = {root, scope, false, BlockPlan::kNone};
   SetName(module, name);
   return name;
 }
@@ -227,15 +236,43 @@ uint32_t ModuleNames::AddRoot(PyObject* module) {
   return id;
 }
 
+std::vector<BlockPlan> ModuleNames::PlanBlocks(
+    const std::string& prefix, const std::vector<Found>& found) {
+  std::vector<ModuleFacts> facts;
+  for (const Found& one : found) {
+    int64_t bytes = 0;
+    ForEach(one.module.get(), AttributeNames().parameters,
+            [&](PyObject*, PyObject* parameter) {
+              if (IsTensorObject(parameter)) bytes += TensorBytes(parameter);
+            });
+    facts.push_back({Join(prefix, one.path), one.parent, one.kind, bytes});
+  }
+  const Config& asked = Recorder::Get().config();
+  BlockChoice choice = ChooseBlocks(facts, asked.checkpoint, asked.exclude);
+  // Of the model: globs are not about a loss or a second network.
+  if (Checkpointing() && prefix.empty()) {
+    for (const std::string& line : choice.unmatched) {
+      SayTrouble(line, line + (choice.any ? "" : "; this run only observes"));
+    }
+    if (!choice.any && choice.unmatched.empty()) {
+      SayTrouble("checkpoint",
+                 "nothing to checkpoint: no ModuleList or Sequential of blocks "
+                 "is left; name some by INVACT_CHECKPOINT; this run observes");
+    }
+  }
+  return std::move(choice.plan);
+}
+
 void ModuleNames::NameAll(uint32_t id, const std::vector<Found>& found) {
   std::vector<PyObject*> modules;
   const std::string prefix = roots_[id].prefix;
-  for (const Found& one : found) {
-    const std::string path = Join(prefix, one.path);
-    const uint32_t scope = InternScope(path, one.block);
+  const std::vector<BlockPlan> plan = PlanBlocks(prefix, found);
+  for (size_t i = 0; i < found.size(); ++i) {
+    const std::string path = Join(prefix, found[i].path);
+    const uint32_t scope = InternScope(path, found[i].block);
     paths_.emplace(scope, path);
-    SetName(one.module.get(), {id, scope, one.block});
-    modules.push_back(one.module.get());
+    SetName(found[i].module.get(), {id, scope, found[i].block, plan[i]});
+    modules.push_back(found[i].module.get());
   }
   std::vector<const void*> storages = StoragesOf(modules);
   const auto it = roots_.find(id);
@@ -326,6 +363,7 @@ void ModuleNames::RefreshStorages() {
 void ModuleNames::Forget(PyObject* module) {
   auto node = modules_.extract(module);
   if (node.empty()) return;
+  ForgetBlock(module);
   current_.Erase(module);
   Known& known = node.mapped();
   known.others.push_back(known.name);

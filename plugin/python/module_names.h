@@ -22,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "plugin/checkpoint/choose_blocks.h"
 #include "plugin/pointer_map.h"
 #include "plugin/python/python_api.h"
 
@@ -30,7 +31,8 @@ namespace invact {
 struct ModuleName {
   uint32_t root = 0;  // 0: no name
   uint32_t scope = 0;
-  bool block = false;  // child of a ModuleList or Sequential
+  bool block = false;                 // child of a ModuleList or Sequential
+  BlockPlan plan = BlockPlan::kNone;  // under the policy `checkpoint`
 };
 
 class ModuleNames {
@@ -67,6 +69,8 @@ class ModuleNames {
     Ref module;
     std::string path;
     bool block;
+    int parent;  // its place in the walk, -1: the root
+    ModuleKind kind;
   };
 
   static std::vector<Found> Walk(PyObject* root);
@@ -76,6 +80,8 @@ class ModuleNames {
   ModuleName Invent(PyObject* module, PyObject* caller, uint32_t root);
   uint32_t AddRoot(PyObject* module);
   void DropRoot(uint32_t id);
+  std::vector<BlockPlan> PlanBlocks(const std::string& prefix,
+                                    const std::vector<Found>& found);
   void NameAll(uint32_t id, const std::vector<Found>& found);
   void SetName(PyObject* module, const ModuleName& name);
   bool UseName(PyObject* module, uint32_t root);

@@ -5,9 +5,11 @@
 #include <exception>
 #include <string>
 
+#include "plugin/checkpoint/region.h"
 #include "plugin/log.h"
 #include "plugin/observe/scope.h"
 #include "plugin/observe/scope_stack.h"
+#include "plugin/python/block_call.h"
 #include "plugin/python/module_names.h"
 #include "plugin/python/python_api.h"
 #include "plugin/python/tensor_object.h"
@@ -68,7 +70,7 @@ int64_t FirstTensorBytes(PyObject* const* arguments, size_t count,
 
 // False: the call goes on without a scope of its own.
 bool Enter(ScopeStack* stack, PyObject* const* arguments, size_t count,
-           PyObject* keywords) noexcept {
+           PyObject* keywords, BlockPlan* plan) noexcept {
   PyObject* module = arguments[0];
   try {
     ModuleNames& names = ModuleNames::Get();
@@ -82,6 +84,7 @@ bool Enter(ScopeStack* stack, PyObject* const* arguments, size_t count,
                           stack->module_root);
     }
     stack->module = module;
+    *plan = name.plan;
     stack->Push(name.scope,
                 name.block ? FirstTensorBytes(arguments, count, keywords) : 0);
     return true;
@@ -100,10 +103,15 @@ PyObject* CallImpl(PyObject* function, PyObject* const* arguments,
   ScopeStack& stack = ScopeStack::OfThread();
   void* const caller = stack.module;
   const uint32_t root = stack.module_root;
-  if (!Enter(&stack, arguments, count, keywords)) {
+  BlockPlan plan;
+  if (!Enter(&stack, arguments, count, keywords, &plan)) {
     return g_call_impl(function, arguments, count_and_flag, keywords);
   }
-  PyObject* result = g_call_impl(function, arguments, count_and_flag, keywords);
+  const bool block = plan != BlockPlan::kNone && Checkpointing() &&
+                     t_region.phase == RegionPhase::kNone;
+  PyObject* result =
+      block ? CallBlock(arguments, count, keywords, plan)
+            : g_call_impl(function, arguments, count_and_flag, keywords);
   if (result == nullptr) ScopeFailed();
   stack.Pop();
   stack.module = caller;
@@ -178,6 +186,7 @@ bool InstallModuleScopes() noexcept {
   } else {
     *slot = CallImpl;
   }
+  PrepareBlockCalls(function.get(), g_call_impl, CallImpl);
   LearnParameterClass();
   WatchExit();
   function.Release();  // for ever: it points at us

@@ -51,17 +51,26 @@ bool PythonApi::Load(std::string* error) noexcept {
   INVACT_FIND(PyObject_GetAttrString);
   INVACT_FIND(PyObject_SetAttrString);
   INVACT_FIND(PyObject_CallObject);
+  INVACT_FIND(PyObject_Call);
   INVACT_FIND(PyObject_CallFunctionObjArgs);
   INVACT_FIND(PyGILState_Ensure);
   INVACT_FIND(PyGILState_Release);
   INVACT_FIND(PyType_IsSubtype);
   INVACT_FIND(PyImport_GetModuleDict);
   INVACT_FIND(PyDict_GetItemString);
+  INVACT_FIND(PyImport_ImportModule);
+  INVACT_FIND(PyDict_New);
+  INVACT_FIND(PyDict_Copy);
+  INVACT_FIND(PyDict_Update);
+  INVACT_FIND(PyDict_GetItem);
+  INVACT_FIND(PyDict_SetItemString);
   INVACT_FIND(PyDict_Next);
   INVACT_FIND(PyMapping_Items);
   INVACT_FIND(PyList_Size);
   INVACT_FIND(PyList_GetItem);
   INVACT_FIND(PyTuple_Size);
+  INVACT_FIND(PyTuple_New);
+  INVACT_FIND(PyTuple_SetItem);
   INVACT_FIND(PyTuple_GetItem);
   INVACT_FIND(PyUnicode_InternFromString);
   INVACT_FIND(PyUnicode_AsUTF8AndSize);
@@ -69,10 +78,11 @@ bool PythonApi::Load(std::string* error) noexcept {
   INVACT_FIND(PyLong_AsVoidPtr);
   INVACT_FIND(PyCFunction_NewEx);
   INVACT_FIND(PyWeakref_NewRef);
-  found =
-      found && Find("PyDict_Type", &dict_type) &&
-      Find("PyTuple_Type", &tuple_type) && Find("PyList_Type", &list_type) &&
-      Find("PyFunction_Type", &function_type) && Find("_Py_NoneStruct", &none);
+  found = found && Find("PyDict_Type", &dict_type) &&
+          Find("PyTuple_Type", &tuple_type) &&
+          Find("PyList_Type", &list_type) &&
+          Find("PyFunction_Type", &function_type) &&
+          Find("_Py_NoneStruct", &none) && Find("_Py_FalseStruct", &false_);
   if (!found) {
     *error = "this Python lacks a part of its C API";
     return false;

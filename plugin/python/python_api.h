@@ -22,6 +22,7 @@ using VectorCall = PyObject* (*)(PyObject* callable, PyObject* const* arguments,
                                  size_t count_and_flags, PyObject* keywords);
 using CFunction = PyObject* (*)(PyObject* self, PyObject* argument);
 inline constexpr int kMethodNoArguments = 0x0004;  // METH_NOARGS
+inline constexpr int kMethodArguments = 0x0001;    // METH_VARARGS
 inline constexpr int kMethodOneArgument = 0x0008;  // METH_O
 
 // PyMethodDef. Has to outlive the functions made from it.
@@ -44,17 +45,26 @@ struct PythonApi {
   PyObject* (*PyObject_GetAttrString)(PyObject*, const char*);
   int (*PyObject_SetAttrString)(PyObject*, const char*, PyObject*);
   PyObject* (*PyObject_CallObject)(PyObject*, PyObject*);
+  PyObject* (*PyObject_Call)(PyObject*, PyObject*, PyObject*);
   PyObject* (*PyObject_CallFunctionObjArgs)(PyObject*, ...);
   int (*PyGILState_Ensure)();
   void (*PyGILState_Release)(int);
   int (*PyType_IsSubtype)(PyObject*, PyObject*);
   PyObject* (*PyImport_GetModuleDict)();
   PyObject* (*PyDict_GetItemString)(PyObject*, const char*);
+  PyObject* (*PyImport_ImportModule)(const char*);
+  PyObject* (*PyDict_New)();
+  PyObject* (*PyDict_Copy)(PyObject*);
+  int (*PyDict_Update)(PyObject*, PyObject*);
+  PyObject* (*PyDict_GetItem)(PyObject*, PyObject*);
+  int (*PyDict_SetItemString)(PyObject*, const char*, PyObject*);
   int (*PyDict_Next)(PyObject*, ptrdiff_t*, PyObject**, PyObject**);
   PyObject* (*PyMapping_Items)(PyObject*);
   ptrdiff_t (*PyList_Size)(PyObject*);
   PyObject* (*PyList_GetItem)(PyObject*, ptrdiff_t);
   ptrdiff_t (*PyTuple_Size)(PyObject*);
+  PyObject* (*PyTuple_New)(ptrdiff_t);
+  int (*PyTuple_SetItem)(PyObject*, ptrdiff_t, PyObject*);  // takes the item
   PyObject* (*PyTuple_GetItem)(PyObject*, ptrdiff_t);
   PyObject* (*PyUnicode_InternFromString)(const char*);
   const char* (*PyUnicode_AsUTF8AndSize)(PyObject*, ptrdiff_t*);
@@ -69,6 +79,7 @@ struct PythonApi {
   PyObject* list_type;      // PyList_Type
   PyObject* function_type;  // PyFunction_Type
   PyObject* none;
+  PyObject* false_;
   bool ready;  // Load succeeded
 
   // False with the reason when this interpreter can't be served.

@@ -1,5 +1,6 @@
 #include "daemon/report/build_report.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "daemon/analysis/timing.h"
 #include "daemon/report/report_json.h"
 #include "daemon/report/report_warnings.h"
+#include "proto/codes.h"
 
 namespace invact {
 namespace {
@@ -87,6 +89,13 @@ void FillReconciliation(const v1::StepTotals& totals, int64_t held,
   out->set_unexplained_bytes(delta - held);
 }
 
+bool Checkpointed(const LayerTable& layers) {
+  return std::any_of(layers.layers.begin(), layers.layers.end(),
+                     [](const v1::Layer& layer) {
+                       return layer.action() == Name(Action::kCheckpoint);
+                     });
+}
+
 }  // namespace
 
 absl::StatusOr<v1::Report> BuildReport(const StoredRun& run,
@@ -121,6 +130,12 @@ absl::StatusOr<v1::Report> BuildReport(const StoredRun& run,
       }
     }
     *report.mutable_checkpoint() = ModelCheckpoint(run, *step->table, layers);
+    if (Checkpointed(layers)) {
+      // The run is what would be modelled: its own figure.
+      report.mutable_checkpoint()->Clear();
+      report.mutable_checkpoint()->set_source("measured");
+      report.mutable_checkpoint()->set_held_bytes(saved.held_bytes());
+    }
     saved.mutable_by_action()->insert(layers.by_action.begin(),
                                       layers.by_action.end());
     for (v1::Decline& decline : GroupDeclines(layers.layers)) {

@@ -74,6 +74,9 @@ std::string WhyNoModel(const v1::Report& report) {
 std::string CheckpointText(const v1::Report& report) {
   const v1::Checkpoint& checkpoint = report.checkpoint();
   if (!checkpoint.has_held_bytes()) return WhyNoModel(report);
+  if (checkpoint.source() == "measured") {
+    return absl::StrCat("by this run: holds ", Bytes(checkpoint.held_bytes()));
+  }
   std::string out =
       absl::StrCat(EscapeLine(checkpoint.blocks()), ": holds ",
                    Bytes(checkpoint.held_bytes()), ", recomputes ",

@@ -93,7 +93,8 @@ std::string Comparison(const v1::Report& report, const TextStyle& style) {
                   ? Seconds(report.timing().step_seconds_median())
                   : ""},
              {"measured", Ink::kDim}});
-  if (checkpoint.has_held_bytes()) {
+  // This run is the measured one.
+  if (checkpoint.has_held_bytes() && checkpoint.source() != "measured") {
     table.Add({{"full checkpointing"},
                {BytesInColumn(checkpoint.held_bytes())},
                {ChangeOf(checkpoint.held_bytes(), saved.baseline_bytes()),

@@ -37,6 +37,9 @@ std::string AtTime(const v1::Checkpoint& checkpoint) {
 // it is not known.
 std::string CheckpointClause(const v1::Checkpoint& checkpoint) {
   if (!checkpoint.has_held_bytes()) return "";
+  if (checkpoint.source() == "measured") {
+    return "checkpointed blocks are computed again in backward (measured)";
+  }
   return absl::StrCat("full checkpointing would hold ",
                       Bytes(checkpoint.held_bytes()), AtTime(checkpoint), " (",
                       checkpoint.source(), ")");

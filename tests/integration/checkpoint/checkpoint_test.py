@@ -91,7 +91,8 @@ def place(tmp_path_factory):
 
 
 def _held(place, **environment):
-    result = place.attached(HERE / "excluded_job.py", policy="checkpoint",
+    result = place.attached(HERE / "excluded_job.py", "three_blocks",
+                            policy="checkpoint",
                             env={**PATHS, **environment})
     return cases_of(result)["three_blocks"]["steps"][-1], result.stderr
 

@@ -58,7 +58,7 @@ bool Fits(const FusedKernel& kernel, c10::ArrayRef<at::Tensor> inputs,
                 : !first.is_non_overlapping_and_dense()) {
     return false;
   }
-  plan->vector = !broadcast || plan->cols % kGroup == 0;
+  plan->vector = !broadcast || plan->cols % GroupOf(program) == 0;
   const auto whole = [&](const at::Tensor& tensor) {
     plan->vector &= AlignedTo16(tensor.const_data_ptr());
     return tensor.sizes() == first.sizes() &&
@@ -110,7 +110,8 @@ int Start(const FusedKernel& kernel, c10::ArrayRef<at::Tensor> inputs,
   const at::Device device = outputs[0].device();
   const c10::DeviceGuard guard(device);
   const c10::impl::VirtualGuardImpl impl(device.type());
-  const int64_t block = int64_t{kThreads} * (plan.vector ? kGroup : 1);
+  const int64_t block =
+      int64_t{kThreads} * (plan.vector ? GroupOf(kernel.program) : 1);
   return LaunchFunction(plan.vector ? kernel.vector : kernel.element,
                         (plan.n + block - 1) / block, kThreads,
                         impl.getStreamNativeHandle(impl.getStream(device)),

@@ -162,7 +162,8 @@ std::string Narrowed(Dtype dtype, const std::string& value) {
 
 class Writer {
  public:
-  explicit Writer(const Program& program) : program_(program) {
+  explicit Writer(const Program& program)
+      : program_(program), group_(GroupOf(program)) {
     for (const Input& input : program.inputs) {
       rows_ |= input.pattern == Pattern::kPerRow;
       columns_ |= input.pattern == Pattern::kPerColumn;
@@ -275,6 +276,11 @@ class Writer {
     const std::string at = input.pattern == Pattern::kPerColumn ? "col" : "i";
     switch (input.dtype) {
       case Dtype::kF32:
+        if (group_ == 4) {
+          *kth = r + ".v[k]";
+          return "  const V4 " + r + " = *(const V4*)(" + p + " + " + at +
+                 ");\n";
+        }
         *kth = "(k < 4 ? " + r + "a.v[k & 3] : " + r + "b.v[k & 3])";
         return "  const V4 " + r + "a = *(const V4*)(" + p + " + " + at +
                "), " + r + "b = *(const V4*)(" + p + " + " + at + " + 4);\n";
@@ -284,59 +290,85 @@ class Writer {
         return "  const V16 " + r + " = *(const V16*)(" + p + " + " + at +
                ");\n";
       case Dtype::kBool:
+        if (group_ == 4) {
+          *kth = Widened(input.dtype, "(" + r + " >> 8 * k & 255)");
+          return "  const u32 " + r + " = *(const u32*)(" + p + " + " + at +
+                 ");\n";
+        }
         *kth = Widened(input.dtype, r + ".v[k]");
         return "  const V8 " + r + " = *(const V8*)(" + p + " + " + at + ");\n";
       case Dtype::kBit:
         *kth = Widened(input.dtype, "(" + r + " >> k & 1)");
-        return "  const u32 " + r + " = " + p + "[i >> 3];\n";
+        return "  const u32 " + r + " = " + p + "[i >> 3]" +
+               (group_ == 4 ? " >> (i & 4)" : "") + ";\n";
     }
     return {};
+  }
+
+  // Written by two accesses: eight float32.
+  bool Pair(size_t output) const {
+    return group_ == 8 && OutputDtype(output) == Dtype::kF32;
   }
 
   void WriteKernels() {
     const std::string head = "extern \"C\" __global__ void __launch_bounds__(" +
                              Number(kThreads) + ") ";
+    const std::string group = Number(group_);
     const std::string thread =
         "  i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x;\n";
     text_ += head + "fused_element(" + Parameters() + ") {\n" + thread +
              "  if (i < n) element(i, " + Arguments() + ");\n}\n";
     text_ += head + "fused_vector(" + Parameters() + ") {\n" + thread +
-             "  i *= 8;\n  if (i >= n) return;\n"
-             "  if (i + 8 > n) {\n    for (; i < n; ++i) element(i, " +
+             "  i *= " + group + ";\n  if (i >= n) return;\n  if (i + " +
+             group + " > n) {\n    for (; i < n; ++i) element(i, " +
              Arguments() + ");\n    return;\n  }\n" + Divided();
     std::vector<std::string> kth(Inputs());
     for (size_t i = 0; i < Inputs(); ++i) text_ += GroupRead(i, &kth[i]);
     for (size_t i = 0; i < Outputs(); ++i) {
       const std::string w = "w" + Number(i);
-      text_ += OutputDtype(i) == Dtype::kF32 ? "  V4 " + w + "a, " + w + "b;\n"
-                                             : "  V16 " + w + ";\n";
+      text_ += Pair(i)       ? "  V4 " + w + "a, " + w + "b;\n"
+               : group_ == 4 ? "  V4 " + w + ";\n"
+                             : "  V16 " + w + ";\n";
     }
-    text_ += "#pragma unroll\n  for (int k = 0; k < 8; ++k) {\n    compute(";
+    text_ += "#pragma unroll\n  for (int k = 0; k < " + group +
+             "; ++k) {\n    compute(";
     for (const std::string& value : kth) text_ += value + ", ";
     for (size_t i = 0; i < Outputs(); ++i) {
       const std::string w = "w" + Number(i);
       text_ += i == 0 ? "" : ", ";
-      text_ += OutputDtype(i) == Dtype::kF32
-                   ? "k < 4 ? " + w + "a.v[k & 3] : " + w + "b.v[k & 3]"
-                   : w + ".v[k]";
+      text_ += Pair(i) ? "k < 4 ? " + w + "a.v[k & 3] : " + w + "b.v[k & 3]"
+                       : w + ".v[k]";
     }
     text_ += ");\n  }\n";
     for (size_t i = 0; i < Outputs(); ++i) {
       const std::string w = "w" + Number(i), q = "q" + Number(i);
-      text_ += OutputDtype(i) == Dtype::kF32
-                   ? "  *(V4*)(" + q + " + i) = " + w + "a;\n  *(V4*)(" + q +
-                         " + i + 4) = " + w + "b;\n"
-                   : "  *(V16*)(" + q + " + i) = " + w + ";\n";
+      text_ += Pair(i) ? "  *(V4*)(" + q + " + i) = " + w + "a;\n  *(V4*)(" +
+                             q + " + i + 4) = " + w + "b;\n"
+               : group_ == 4 ? "  *(V4*)(" + q + " + i) = " + w + ";\n"
+                             : "  *(V16*)(" + q + " + i) = " + w + ";\n";
     }
     text_ += "}\n";
   }
 
   const Program& program_;
+  const int group_;
   bool rows_ = false, columns_ = false;
   std::string text_;
 };
 
 }  // namespace
+
+int GroupOf(const Program& program) {
+  for (const Input& input : program.inputs) {
+    const bool wide =
+        input.pattern == Pattern::kFull || input.pattern == Pattern::kPerColumn;
+    if (wide && DtypeBytes(input.dtype) == 2) return 8;
+  }
+  for (const int32_t output : program.outputs) {
+    if (DtypeBytes(program.steps[output].result) == 2) return 8;
+  }
+  return 4;
+}
 
 std::string Source(const Program& program) { return Writer(program).Write(); }
 

@@ -6,7 +6,7 @@
 //
 // On a stream of its own and on pinned host memory: the job's generators and
 // device allocator are not touched, but for native_dropout_backward, which has
-// no form that takes its output (1 MiB for a moment).
+// no form that takes its output (up to 0.5 MiB for a moment).
 #ifndef INVACT_PLUGIN_FUSE_VERIFY_H_
 #define INVACT_PLUGIN_FUSE_VERIFY_H_
 

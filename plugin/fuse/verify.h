@@ -1,8 +1,8 @@
 // Whether a kernel gives the very bits of PyTorch's ops on this device: all
 // patterns of the 16-bit dtypes in every such input, random bits and random
 // normals in float32, over two shapes, so that whole groups of eight, tails
-// and single elements are all seen. A NaN matches any NaN: what a NaN's payload
-// is, PyTorch's own kernels do not agree on.
+// and single elements are all seen. A NaN matches any NaN: payloads
+// are not compared, and may be others than PyTorch's.
 //
 // On a stream of its own and on pinned host memory: the job's generators and
 // device allocator are not touched, but for native_dropout_backward, which has

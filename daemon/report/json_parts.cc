@@ -39,22 +39,6 @@ Json ByName(const google::protobuf::Map<std::string, int64_t>& map,
   return out;
 }
 
-Json SavedFields(const v1::Report& report) {
-  const v1::Saved& saved = report.saved();
-  Json out;
-  out["baseline_bytes"] = saved.baseline_bytes();
-  out["held_bytes"] = saved.held_bytes();
-  out["side_bytes"] = saved.side_bytes();
-  out["eliminated_bytes"] = saved.eliminated_bytes();
-  out["eliminated_fraction"] =
-      INVACT_OPTIONAL_NUMBER(saved, eliminated_fraction);
-  out["by_action"] = saved.by_action().empty()
-                         ? Json()
-                         : ByName(saved.by_action(), codes::kActionNames);
-  out["by_category"] = ByName(saved.by_category(), codes::kCategoryNames);
-  return out;
-}
-
 Json CheckpointFields(const v1::Checkpoint& checkpoint) {
   Json out;
   out["held_bytes"] = INVACT_OPTIONAL(checkpoint, held_bytes);
@@ -76,6 +60,43 @@ Json DeclineFields(const v1::Decline& decline) {
   return out;
 }
 
+Json OutOfMemoryFields(const v1::OutOfMemory& oom) {
+  Json out;
+  out["phase"] = TextOrNull(oom.phase());
+  out["step_index"] = oom.step_index();
+  out["layer"] = oom.layer();
+  out["requested_bytes"] = oom.requested_bytes();
+  out["saved_bytes"] = oom.saved_bytes();
+  return out;
+}
+
+}  // namespace
+
+Json SavedFields(const v1::Saved& saved) {
+  Json out;
+  out["baseline_bytes"] = saved.baseline_bytes();
+  out["held_bytes"] = saved.held_bytes();
+  out["side_bytes"] = saved.side_bytes();
+  out["eliminated_bytes"] = saved.eliminated_bytes();
+  out["eliminated_fraction"] =
+      INVACT_OPTIONAL_NUMBER(saved, eliminated_fraction);
+  out["by_action"] = saved.by_action().empty()
+                         ? Json()
+                         : ByName(saved.by_action(), codes::kActionNames);
+  out["by_category"] = ByName(saved.by_category(), codes::kCategoryNames);
+  return out;
+}
+
+Json PeakFields(const v1::Peak& peak) {
+  Json out;
+  out["allocated_bytes"] = INVACT_OPTIONAL(peak, allocated_bytes);
+  out["reserved_bytes"] = INVACT_OPTIONAL(peak, reserved_bytes);
+  out["saved_at_peak_bytes"] = INVACT_OPTIONAL(peak, saved_at_peak_bytes);
+  out["eliminated_at_peak_bytes"] =
+      INVACT_OPTIONAL(peak, eliminated_at_peak_bytes);
+  return out;
+}
+
 Json TimingFields(const v1::Timing& timing) {
   Json out;
   out["step_seconds_median"] =
@@ -88,18 +109,6 @@ Json TimingFields(const v1::Timing& timing) {
   out["steps"] = timing.steps();
   return out;
 }
-
-Json OutOfMemoryFields(const v1::OutOfMemory& oom) {
-  Json out;
-  out["phase"] = TextOrNull(oom.phase());
-  out["step_index"] = oom.step_index();
-  out["layer"] = oom.layer();
-  out["requested_bytes"] = oom.requested_bytes();
-  out["saved_bytes"] = oom.saved_bytes();
-  return out;
-}
-
-}  // namespace
 
 Json RunFields(const v1::Run& run) {
   Json out;
@@ -153,17 +162,11 @@ Json ReportFields(const v1::Report& report) {
   out["step"]["index"] = report.step().index();
   out["step"]["complete"] = report.step().complete();
   out["step"]["phase"] = TextOrNull(report.step().phase());
-  out["saved"] = SavedFields(report);
+  out["saved"] = SavedFields(report.saved());
   out["max"]["step_index"] = INVACT_OPTIONAL(report.max(), step_index);
   out["max"]["baseline_bytes"] = INVACT_OPTIONAL(report.max(), baseline_bytes);
   out["max"]["held_bytes"] = INVACT_OPTIONAL(report.max(), held_bytes);
-  const v1::Peak& peak = report.peak();
-  out["peak"]["allocated_bytes"] = INVACT_OPTIONAL(peak, allocated_bytes);
-  out["peak"]["reserved_bytes"] = INVACT_OPTIONAL(peak, reserved_bytes);
-  out["peak"]["saved_at_peak_bytes"] =
-      INVACT_OPTIONAL(peak, saved_at_peak_bytes);
-  out["peak"]["eliminated_at_peak_bytes"] =
-      INVACT_OPTIONAL(peak, eliminated_at_peak_bytes);
+  out["peak"] = PeakFields(report.peak());
   out["checkpoint"] = CheckpointFields(report.checkpoint());
   // Where no rows are stored of the step, there is nothing to be known.
   const bool rows = !report.saved().by_action().empty();

@@ -12,6 +12,9 @@ namespace invact {
 using Json = nlohmann::ordered_json;
 
 Json RunFields(const v1::Run& run);
+Json SavedFields(const v1::Saved& saved);
+Json PeakFields(const v1::Peak& peak);
+Json TimingFields(const v1::Timing& timing);
 Json LayerFields(const v1::Layer& layer);
 // The whole report, in the order of the design.
 Json ReportFields(const v1::Report& report);

@@ -254,8 +254,9 @@ grpc::Status RunService::DeleteRuns(grpc::ServerContext* context,
     int deleted = 0;
     absl::Status status = parts_.writer->Run([&](Store& store) -> absl::Status {
       absl::StatusOr<int> count = store.DeleteRuns(ids);
-      if (count.ok()) deleted = *count;
-      return count.status();
+      if (!count.ok()) return count.status();
+      deleted = *count;
+      return request->all() ? store.DeleteAllComparisons() : absl::OkStatus();
     });
     response->set_deleted(deleted);
     return status;

@@ -14,6 +14,7 @@
 #include "daemon/ingest/live_streams.h"
 #include "daemon/ingest/writer.h"
 #include "daemon/options.h"
+#include "daemon/report/build_comparison.h"
 #include "daemon/service/activity.h"
 #include "daemon/service/token_auth.h"
 #include "daemon/service/watch_hub.h"
@@ -69,6 +70,15 @@ class RunService final : public v1::RunService::WithCallbackMethod_WatchRun<
   grpc::Status CompareRuns(grpc::ServerContext* context,
                            const v1::CompareRunsRequest* request,
                            v1::CompareRunsResponse* response) override;
+  grpc::Status CreateComparison(grpc::ServerContext* context,
+                                const v1::CreateComparisonRequest* request,
+                                v1::Comparison* response) override;
+  grpc::Status GetComparison(grpc::ServerContext* context,
+                             const v1::GetComparisonRequest* request,
+                             v1::Comparison* response) override;
+  grpc::Status ListComparisons(grpc::ServerContext* context,
+                               const v1::ListComparisonsRequest* request,
+                               v1::ListComparisonsResponse* response) override;
   grpc::Status ListKernels(grpc::ServerContext* context,
                            const v1::ListKernelsRequest* request,
                            v1::ListKernelsResponse* response) override;
@@ -103,6 +113,8 @@ class RunService final : public v1::RunService::WithCallbackMethod_WatchRun<
                                     const std::string& selector,
                                     std::optional<int> rank,
                                     const std::string& step);
+  absl::StatusOr<RoundFacts> Round(ReadSession& session,
+                                   const v1::RoundRun& asked);
   absl::Status TimelinePage(ReadSession& session, int64_t run,
                             const v1::QueryTimelineRequest& request,
                             v1::QueryTimelineResponse* response);

@@ -40,6 +40,11 @@ struct RunFilter {
   int64_t limit = 100;
 };
 
+struct ComparisonRow {
+  int64_t pk = 0;
+  v1::Comparison comparison;
+};
+
 // Where a page of events begins.
 struct EventPlace {
   int64_t seq = 0;
@@ -80,6 +85,12 @@ class ReadSession {
                                                     int64_t limit);
   absl::StatusOr<std::optional<v1::StepTotals>> NewestStep(int64_t run);
   absl::StatusOr<StoredKernels> Kernels(int64_t run);
+  // All whose id begins so, newest first; "@last": the newest.
+  absl::StatusOr<std::vector<v1::Comparison>> MatchComparisons(
+      const std::string& selector);
+  // Newest first, only those stored before number `before`; 0: all.
+  absl::StatusOr<std::vector<ComparisonRow>> ListComparisons(int64_t before,
+                                                             int64_t limit);
   absl::StatusOr<EventPage> Events(int64_t run, int64_t first_step,
                                    int64_t last_step, EventPlace from,
                                    int64_t limit);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/store/schema_v1.h"
 #include "daemon/store/schema_v2.h"
+#include "daemon/store/schema_v3.h"
 
 namespace invact {
 namespace {
@@ -44,7 +45,7 @@ absl::Status CopyBefore(Database& db, const std::string& path, int64_t next) {
 
 const std::vector<std::string_view>& SchemaSteps() {
   static const auto* steps =
-      new std::vector<std::string_view>{kSchemaV1, kSchemaV2};
+      new std::vector<std::string_view>{kSchemaV1, kSchemaV2, kSchemaV3};
   return *steps;
 }
 

@@ -88,6 +88,9 @@ class Store {
   absl::Status MarkLost(const std::string& run_id, int64_t now_ns);
   // kFailedPrecondition while one of them runs.
   absl::StatusOr<int> DeleteRuns(const std::vector<std::string>& run_ids);
+  // Keeps a comparison as it is; its id is new.
+  absl::Status AddComparison(const v1::Comparison& comparison);
+  absl::Status DeleteAllComparisons();
 
   // --- outside a group ---
 

@@ -111,8 +111,8 @@ TEST_F(Schema, EveryStepOfOursWorksOnAnEmptyFile) {
     EXPECT_EQ(Version(*db), static_cast<int64_t>(count));
   }
   EXPECT_EQ(SchemaVersion(), Version(*db));
-  for (const char* view :
-       {"runs_v1", "steps_v1", "layers_v1", "batches_v1", "kernels_v1"}) {
+  for (const char* view : {"runs_v1", "steps_v1", "layers_v1", "batches_v1",
+                           "kernels_v1", "comparisons_v1"}) {
     EXPECT_TRUE(
         db->QueryInt(("SELECT COUNT(*) FROM " + std::string(view)).c_str())
             .ok())

@@ -96,46 +96,6 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return out;
 }
 
-// Reports errno through a pipe that a successful exec closes.
-pid_t Start(const SignalGate& gate, const std::vector<std::string>& command,
-            const std::vector<std::string>& environment, int* error) {
-  std::vector<std::string> words = command, variables = environment;
-  const std::vector<char*> argv = Pointers(words), envp = Pointers(variables);
-  int failed[2];
-  if (pipe2(failed, O_CLOEXEC) != 0) {
-    *error = errno;
-    return -1;
-  }
-  const pid_t pid = fork();
-  if (pid == 0) {
-    gate.RestoreForChild();
-    execvpe(argv[0], argv.data(), envp.data());
-    const int why = errno;
-    if (write(failed[1], &why, sizeof(why)) < 0) _exit(126);
-    _exit(127);
-  }
-  *error = pid < 0 ? errno : 0;
-  close(failed[1]);
-  if (pid > 0) {
-    ssize_t n;
-    int why = 0;
-    while ((n = read(failed[0], &why, sizeof(why))) < 0 && errno == EINTR) {
-    }
-    if (n == sizeof(why)) *error = why;
-  }
-  close(failed[0]);
-  return pid;
-}
-
-bool Ended(pid_t pid, ChildEnd* end) {
-  int status = 0;
-  const pid_t got = waitpid(pid, &status, WNOHANG);
-  if (got == 0 || (got < 0 && errno == EINTR)) return false;
-  if (got == pid && WIFSIGNALED(status)) end->signal = WTERMSIG(status);
-  if (got == pid && WIFEXITED(status)) end->exit_code = WEXITSTATUS(status);
-  return true;
-}
-
 }  // namespace
 
 SignalGate::SignalGate() {
@@ -162,6 +122,49 @@ void SignalGate::RestoreForChild() const {
   sigprocmask(SIG_SETMASK, &inherited_mask_, nullptr);
 }
 
+// Reports errno through a pipe that a successful exec closes.
+pid_t StartChild(const SignalGate& gate,
+                 const std::vector<std::string>& command,
+                 const std::vector<std::string>& environment,
+                 const std::function<void()>& prepare, int* error) {
+  std::vector<std::string> words = command, variables = environment;
+  const std::vector<char*> argv = Pointers(words), envp = Pointers(variables);
+  int failed[2];
+  if (pipe2(failed, O_CLOEXEC) != 0) {
+    *error = errno;
+    return -1;
+  }
+  const pid_t pid = fork();
+  if (pid == 0) {
+    gate.RestoreForChild();
+    if (prepare) prepare();
+    execvpe(argv[0], argv.data(), envp.data());
+    const int why = errno;
+    if (write(failed[1], &why, sizeof(why)) < 0) _exit(126);
+    _exit(127);
+  }
+  *error = pid < 0 ? errno : 0;
+  close(failed[1]);
+  if (pid > 0) {
+    ssize_t n;
+    int why = 0;
+    while ((n = read(failed[0], &why, sizeof(why))) < 0 && errno == EINTR) {
+    }
+    if (n == sizeof(why)) *error = why;
+  }
+  close(failed[0]);
+  return pid;
+}
+
+bool ChildEnded(pid_t pid, ChildEnd* end) {
+  int status = 0;
+  const pid_t got = waitpid(pid, &status, WNOHANG);
+  if (got == 0 || (got < 0 && errno == EINTR)) return false;
+  if (got == pid && WIFSIGNALED(status)) end->signal = WTERMSIG(status);
+  if (got == pid && WIFEXITED(status)) end->exit_code = WEXITSTATUS(status);
+  return true;
+}
+
 bool SignalGate::AskedToEnd() const {
   sigset_t ends = watched_;
   for (int signal : {SIGCHLD, SIGCONT, SIGUSR1, SIGUSR2}) {
@@ -177,12 +180,12 @@ ChildEnd RunChild(const SignalGate& gate,
                   const std::function<void(pid_t)>& tick) {
   ChildEnd end;
   Witness witness;
-  end.pid = Start(gate, command, environment, &end.start_error);
+  end.pid = StartChild(gate, command, environment, nullptr, &end.start_error);
   end.forked = end.pid > 0;
   if (!end.forked) return end;
   milliseconds interval = kFirstTick;
   auto next_tick = std::chrono::steady_clock::now();
-  while (!Ended(end.pid, &end)) {
+  while (!ChildEnded(end.pid, &end)) {
     const auto now = std::chrono::steady_clock::now();
     if (now >= next_tick) {
       if (end.start_error == 0) tick(end.pid);

@@ -40,6 +40,15 @@ struct ChildEnd {
   int signal = 0;  // 0: it ended by itself
 };
 
+// Forks and executes command[0], looked up in PATH; its pid, or -1. `prepare`
+// runs in the child before exec. *error: errno of fork or exec, else 0.
+pid_t StartChild(const SignalGate& gate,
+                 const std::vector<std::string>& command,
+                 const std::vector<std::string>& environment,
+                 const std::function<void()>& prepare, int* error);
+// True once the child is gone; how it ended is then in *end. Does not wait.
+bool ChildEnded(pid_t pid, ChildEnd* end);
+
 // Starts command[0], looked up in PATH, and waits for its end. A signal that
 // reaches this process alone is passed on; one that was sent to the whole
 // process group, or to each process of the job, has reached the command

@@ -17,16 +17,20 @@
 namespace invact::cli {
 namespace {
 
-// The command of `invact run` begins behind `--`, or with the first word that
-// is no option: nothing of it is read as ours.
+// The command of `invact run` and `invact compare` begins behind `--`, or with
+// the first word that is no option: nothing of it is read as ours.
 std::vector<std::string> TakeCommand(std::vector<std::string>* words) {
   const auto run = std::find_if(
       words->begin(), words->end(),
       [](const std::string& word) { return !absl::StartsWith(word, "-"); });
   std::vector<std::string> command;
-  if (run == words->end() || *run != "run") return command;
+  if (run == words->end() || (*run != "run" && *run != "compare")) {
+    return command;
+  }
   static const std::vector<std::string>& takes_value =
-      *new std::vector<std::string>{"--policy", "--budget", "--plan", "--name"};
+      *new std::vector<std::string>{
+          "--policy",   "--budget",  "--plan",   "--name", "--rounds",
+          "--policies", "--timeout", "--format", "--show", "--logs"};
   auto word = run + 1;
   while (word != words->end() && *word != "--" &&
          absl::StartsWith(*word, "-")) {
@@ -76,6 +80,7 @@ void AddVerbs(CLI::App& app, Shell& shell) {
   AddLs(app, shell);
   AddReport(app, shell);
   AddDiff(app, shell);
+  AddCompare(app, shell);
   AddCheck(app, shell);
   AddKernels(app, shell);
   AddWatch(app, shell);

@@ -15,6 +15,7 @@ void AddDaemon(CLI::App& app, Shell& shell);
 void AddLs(CLI::App& app, Shell& shell);
 void AddReport(CLI::App& app, Shell& shell);
 void AddDiff(CLI::App& app, Shell& shell);
+void AddCompare(CLI::App& app, Shell& shell);
 void AddCheck(CLI::App& app, Shell& shell);
 void AddKernels(CLI::App& app, Shell& shell);
 void AddWatch(CLI::App& app, Shell& shell);

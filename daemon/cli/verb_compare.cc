@@ -175,7 +175,7 @@ absl::StatusOr<int> Compare(Shell& shell, const CompareFlags& flags) {
 
 void AddCompare(CLI::App& app, Shell& shell) {
   CLI::App* verb = app.add_subcommand(
-      "compare", "Measure a job under several policies: compare -- CMD...");
+      "compare", "Measure a job under several policies, side by side");
   auto flags = std::make_shared<CompareFlags>();
   verb->add_option("--policies", flags->policies,
                    "By commas (default: observe,invert); the\n"

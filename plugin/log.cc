@@ -67,6 +67,12 @@ std::string PolicyRemark(const Config& config) {
                    "INVACT_POLICY=observe changes nothing)";
     case Policy::kObserve:
       return " (nothing is changed)";
+    case Policy::kRebuild:
+      return config.verify
+                 ? " (outputs of cheap ops are computed again in backward, and "
+                   "kept to be compared: INVACT_VERIFY=1 saves no memory)"
+                 : " (outputs of cheap ops are computed again in backward; "
+                   "gradients bit-equal)";
     case Policy::kCheckpoint:
       return Checkpointing()
                  ? " (blocks are computed again in backward; gradients "

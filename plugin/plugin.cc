@@ -23,6 +23,7 @@
 #include "plugin/observe/user_scope.h"
 #include "plugin/plugin_api.h"
 #include "plugin/python/module_scopes.h"
+#include "plugin/rebuild/rebuild.h"
 #include "plugin/substitute/activation_ops.h"
 #include "plugin/substitute/bit_in_y.h"
 #include "plugin/substitute/kernel_registry.h"
@@ -64,6 +65,18 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   return true;
 }
 
+bool StartRebuilding() {
+  std::string error;
+  if (InstallMutationGuard(&error) == 0 ||
+      !InstallRebuild(TorchHasCuda(), &error)) {
+    SayTrouble("rebuild",
+               "can't rebuild in this torch (" + error + "); observing only");
+    return false;
+  }
+  g_rebuilding.store(true);
+  return true;
+}
+
 // Half an installation is not worth a change of the job.
 bool RelayIsThere(const std::string& lib_dir) {
   const std::string relay = RelayPath(lib_dir);
@@ -102,6 +115,7 @@ int Start(const invact_start& start) {
     return 0;
   }
   if (Substitutes(config)) InstallSubstitutions(config, start.lib_dir);
+  if (config.policy == Policy::kRebuild) StartRebuilding();
   if (config.policy == Policy::kCheckpoint) {
     g_checkpointing.store(start.python != 0);
     if (start.python == 0) {
@@ -135,8 +149,8 @@ INVACT_EXPORT int invact_plugin_start(const invact_start* start) {
 }
 
 // For benchmarks that compare policies inside one process: "none", "observe",
-// "invert" or "checkpoint" from the next step on; call it between two steps,
-// with no graph alive. 0 when done.
+// "invert", "rebuild" or "checkpoint" from the next step on; call it between
+// two steps, with no graph alive. 0 when done.
 INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
   using invact::GuestMode;
   static GuestMode active_mode = GuestMode::kOff;
@@ -147,9 +161,11 @@ INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
     invact::g_guest_mode.store(GuestMode::kOff);
   } else if (std::strcmp(policy, "observe") == 0 ||
              std::strcmp(policy, "invert") == 0 ||
+             std::strcmp(policy, "rebuild") == 0 ||
              std::strcmp(policy, "checkpoint") == 0) {
     invact::g_checkpointing.store(std::strcmp(policy, "checkpoint") == 0);
     invact::SetSubstituting(std::strcmp(policy, "invert") == 0);
+    invact::g_rebuilding.store(std::strcmp(policy, "rebuild") == 0);
     invact::g_guest_mode.store(active_mode);
   } else {
     return 1;

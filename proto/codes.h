@@ -68,6 +68,9 @@ namespace invact {
     "a call of this block does more than give its result (it writes buffers "  \
     "or attributes, has hooks, or takes a cache or list), so a second one "    \
     "would not be the same; for a cache pass use_cache=False")                 \
+  X("NO_CHEAPER_BASE", kNoCheaperBase,                                         \
+    "what it could be rebuilt from would have to be held for it and is no "    \
+    "smaller")                                                                 \
   X("GRAPH_CAPTURE", kGraphCapture,                                            \
     "a CUDA graph is being captured, where the state of the random generator " \
     "can't be read for a second forward")

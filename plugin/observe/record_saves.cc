@@ -116,6 +116,36 @@ void Recorder::Drop(const SaveTicket& ticket) noexcept {
   MirrorLive();
 }
 
+SaveTicket Recorder::Hold(const SavedFacts& tensor, uint32_t site) noexcept {
+  if (site == kNoSite ||
+      g_guest_mode.load(std::memory_order_relaxed) != GuestMode::kRunning) {
+    return {};
+  }
+  const int64_t now = MonotonicNs();
+  std::lock_guard lock(mutex_);
+  const SaveTicket ticket = ClaimLocked(tensor, site, Claim::kHeld, now);
+  MirrorLive();
+  return ticket;
+}
+
+void Recorder::AskOnly(SaveTicket* ticket, Action action) noexcept {
+  if (ticket->entry == nullptr || ticket->claim != Claim::kBoth ||
+      g_guest_mode.load(std::memory_order_relaxed) != GuestMode::kRunning) {
+    return;
+  }
+  std::lock_guard lock(mutex_);
+  const StorageEntry& entry = *ticket->entry;
+  const SaveTicket both = *ticket;
+  *ticket = ClaimLocked({entry.storage, nullptr, entry.bytes,
+                         c10::ScalarType::Undefined, entry.category, -1},
+                        both.site, Claim::kAsked, MonotonicNs());
+  UnclaimLocked(both, Claim::kBoth);
+  MirrorLive();
+  SiteRow& row = shared_->live.row[both.site];
+  row.action = static_cast<uint8_t>(action);
+  row.declined = static_cast<uint8_t>(Reason::kNone);
+}
+
 void Recorder::NoteDecline(c10::ScalarType dtype, Reason reason) noexcept {
   const SiteKey key = TakeSite();
   if (g_guest_mode.load(std::memory_order_acquire) != GuestMode::kRunning) {
@@ -202,6 +232,13 @@ void Recorder::DeclineFromNowOn(uint32_t site, Reason reason) noexcept {
   if (site == kNoSite) return;
   std::lock_guard lock(mutex_);
   sites_.At(site).declined = reason;
+}
+
+Reason Recorder::DeclinedAt(uint32_t site) noexcept {
+  if (site == kNoSite) return Reason::kNone;
+  std::lock_guard lock(mutex_);
+  const SiteState& state = sites_.At(site);
+  return sites_.DeclinedAt(state.scope, state.ordinal);
 }
 
 void Recorder::Unpacked(uint32_t site) noexcept {

@@ -89,6 +89,11 @@ class Recorder {
   SaveTicket SaveAs(const SavedFacts& tensor, Reason reason, Claim claim,
                     Action action) noexcept;
   void Drop(const SaveTicket& ticket) noexcept;
+  // Keeps a storage for a site whose save was entered, in place of what that
+  // asked for.
+  SaveTicket Hold(const SavedFacts& tensor, uint32_t site) noexcept;
+  // What was entered as kBoth is kept no more.
+  void AskOnly(SaveTicket* ticket, Action action) noexcept;
   // A substitution was refused and nothing is counted here: the job's own
   // hooks keep the tensor, or it does not count. Enters the reason.
   void NoteDecline(c10::ScalarType dtype, Reason reason) noexcept;
@@ -103,6 +108,7 @@ class Recorder {
   void Materialise(SubstitutionTicket* ticket, const SavedFacts& copy) noexcept;
 
   void DeclineFromNowOn(uint32_t site, Reason reason) noexcept;
+  Reason DeclinedAt(uint32_t site) noexcept;
 
   // What a calibration found out; replaces what was said of the same op, dtype
   // and device before. Also before the first save: then it waits for the run.

@@ -61,6 +61,7 @@ void FillInfo(const RunFacts& facts, const std::string& run_id, RunInfo* info) {
   info->started_wall_ns = WallNs();
   info->started_mono_ns = MonotonicNs();
   info->exact = config.exact || config.policy == Policy::kObserve ||
+                config.policy == Policy::kRebuild ||
                 config.policy == Policy::kCheckpoint;
   info->python = facts.python;
 }

@@ -5,13 +5,16 @@
 
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
+#include "plugin/rebuild/rebuild.h"
 
 namespace invact {
 
-SavedHook::SavedHook(const at::Tensor& kept, const SaveTicket& ticket)
+SavedHook::SavedHook(const at::Tensor& kept, const SaveTicket& ticket,
+                     ValuePtr value)
     : kept_(kept.unsafeGetTensorImpl()),
       ticket_(ticket),
-      version_(VersionOf(kept)) {
+      version_(VersionOf(kept)),
+      value_(std::move(value)) {
   c10::raw::weak_intrusive_ptr::incref(
       kept_->unsafe_storage().unsafeGetStorageImpl());
 }
@@ -21,6 +24,7 @@ SavedHook::~SavedHook() {
   auto* storage =
       static_cast<c10::StorageImpl*>(const_cast<void*>(ticket_.entry->storage));
   Recorder::Get().Drop(ticket_);
+  if (value_.defined()) LetGo(*value_);
   c10::raw::weak_intrusive_ptr::decref(storage);
 }
 

@@ -14,6 +14,7 @@
 #include <torch/csrc/autograd/saved_variable_hooks.h>
 
 #include "plugin/observe/recorder.h"
+#include "plugin/rebuild/value.h"
 
 namespace invact {
 
@@ -21,8 +22,9 @@ class SavedHook final : public torch::autograd::SavedVariableHooks {
  public:
   // `kept`: what the SavedVariable keeps, for as long as this lives. The hook
   // owns the ticket, and a weak reference to the storage: its address must not
-  // be used again while the ledger knows it.
-  SavedHook(const at::Tensor& kept, const SaveTicket& ticket);
+  // be used again while the ledger knows it. `value`: of the kept storage, kept
+  // for this; null where nothing is rebuilt.
+  SavedHook(const at::Tensor& kept, const SaveTicket& ticket, ValuePtr value);
   ~SavedHook() override;
 
   // The SavedVariable is made, what it keeps is its own affair.
@@ -43,6 +45,7 @@ class SavedHook final : public torch::autograd::SavedVariableHooks {
   c10::TensorImpl* kept_;
   [[no_unique_address]] SaveTicket ticket_;
   uint32_t version_;
+  ValuePtr value_;
 };
 
 }  // namespace invact

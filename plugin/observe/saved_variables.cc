@@ -17,6 +17,8 @@
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
 #include "plugin/observe/watched_hook.h"
+#include "plugin/rebuild/dropped_hook.h"
+#include "plugin/rebuild/rebuild.h"
 #include "plugin/torch_compat.h"
 
 namespace invact {
@@ -30,6 +32,8 @@ INVACT_PRIVATE_MEMBER(KeptOriginalMember, torch::autograd::SavedVariable, bool,
                       saved_original_)
 INVACT_PRIVATE_MEMBER(OfOutputMember, torch::autograd::SavedVariable, uint32_t,
                       output_nr_)
+INVACT_PRIVATE_MEMBER(HistoryMember, torch::autograd::SavedVariable, NodePtr,
+                      grad_fn_)
 
 namespace {
 
@@ -55,6 +59,19 @@ Unpack g_unpack;
 
 thread_local Reason t_pending_decline = Reason::kNone;
 
+// The tensor is rebuilt when it is read, or held by the hook until that is
+// decided: torch lets go of it.
+void Drop(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
+          std::shared_ptr<Dropped> dropped, bool planned) {
+  // Where both are kept to be compared, nothing is saved.
+  const bool kept = !planned || Recorder::Get().config().verify;
+  dropped->Counted(
+      Recorder::Get().SaveAs(FactsOf(tensor, is_output), Reason::kNone,
+                             kept ? Claim::kBoth : Claim::kAsked,
+                             planned ? Action::kRebuild : Action::kKeep));
+  g_register_hooks(saved, std::make_unique<DroppedHook>(std::move(dropped)));
+}
+
 // What torch has just constructed in its own way gets a hook of ours, or its
 // hooks of the job's are watched.
 void Observe(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
@@ -77,13 +94,28 @@ void Observe(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
   }
   const Region& region = t_region;
   if (decline == Reason::kNone) decline = region.declined;
+  ValuePtr value;
+  if (Rebuilding() && region.phase == RegionPhase::kNone) {
+    const bool own_output = !(saved->*Get(KeptOriginalMember()));
+    Packed packed = Pack(saved->*Get(DataMember()), own_output);
+    if (packed.dropped != nullptr) {
+      Drop(saved, tensor, is_output, std::move(packed.dropped), packed.planned);
+      return;
+    }
+    if (decline == Reason::kNone) decline = packed.reason;
+    value = std::move(packed.kept);
+  }
   const bool opening = region.phase == RegionPhase::kOpening;
   const SaveTicket ticket =
       recorder.SaveAs(FactsOf(tensor, is_output), decline,
                       opening ? Claim::kHeld : Claim::kBoth,
                       opening ? Action::kCheckpoint : Action::kKeep);
-  if (ticket.entry == nullptr) return;
-  hooks = std::make_unique<SavedHook>(saved->*Get(DataMember()), ticket);
+  if (ticket.entry == nullptr) {
+    if (value.defined()) LetGo(*value);
+    return;
+  }
+  hooks = std::make_unique<SavedHook>(saved->*Get(DataMember()), ticket,
+                                      std::move(value));
 }
 
 void ConstructSavedVariable(SavedVariable* self, const at::Tensor& tensor,
@@ -105,11 +137,39 @@ SavedHook* OurHook(const SavedVariable* saved) {
              : nullptr;
 }
 
+Dropped* OurDropped(const SavedVariable* saved) {
+  const HooksPtr& hooks = saved->*Get(HooksMember());
+  return hooks != nullptr && typeid(*hooks) == typeid(DroppedHook)
+             ? &static_cast<DroppedHook*>(hooks.get())->dropped()
+             : nullptr;
+}
+
+at::Tensor UnpackDropped(const SavedVariable* self, const Dropped& dropped,
+                         NodePtr saved_for) {
+  Recorder::Get().Unpacked(dropped.ticket().site);
+  if (dropped.Written()) {
+    at::Tensor hollow = dropped.Hollow();
+    const bool original = self->*Get(KeptOriginalMember());
+    const uint32_t output_nr = self->*Get(OfOutputMember());
+    const NodePtr& history = self->*Get(HistoryMember());
+    if (original && history != nullptr) {
+      torch::autograd::impl::set_gradient_edge(hollow, {history, output_nr});
+    }
+    ThrowWrittenInPlace(hollow, !original, output_nr, dropped.version());
+  }
+  return g_unpack(self, std::move(saved_for));
+}
+
 // With hooks torch would hand out a copy of the variable; without, it hands out
 // the variable itself, and so do we where it is kept.
 at::Tensor UnpackSavedVariable(const SavedVariable* self, NodePtr saved_for) {
   const SavedHook* ours = OurHook(self);
-  if (ours == nullptr) return g_unpack(self, std::move(saved_for));
+  if (ours == nullptr) {
+    if (const Dropped* dropped = OurDropped(self)) {
+      return UnpackDropped(self, *dropped, std::move(saved_for));
+    }
+    return g_unpack(self, std::move(saved_for));
+  }
   const at::Tensor& data = self->*Get(DataMember());
   const bool original = self->*Get(KeptOriginalMember());
   if (!ours->Read()) {
@@ -122,7 +182,13 @@ at::Tensor UnpackSavedVariable(const SavedVariable* self, NodePtr saved_for) {
 // Torch allows one pair of hooks. Ours steps back for the job's: what is kept
 // is then as if we had not been there.
 void RegisterSavedVariableHooks(SavedVariable* self, HooksPtr&& hooks) {
-  if (OurHook(self) != nullptr) (self->*Get(HooksMember())).reset();
+  HooksPtr& ours = self->*Get(HooksMember());
+  if (OurHook(self) != nullptr) {
+    ours.reset();
+  } else if (OurDropped(self) != nullptr) {
+    self->*Get(DataMember()) = g_unpack(self, nullptr);
+    ours.reset();
+  }
   g_register_hooks(self, std::move(hooks));
 }
 

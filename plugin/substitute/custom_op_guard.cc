@@ -10,9 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "plugin/guard.h"
 #include "plugin/log.h"
-#include "plugin/substitute/held_output.h"
+#include "plugin/substitute/write_notice.h"
 #include "plugin/substitute/written_arguments.h"
 
 namespace invact {
@@ -59,9 +58,8 @@ class Guard final : public c10::OperatorKernel {
   // The schema is asked at each call: an op may be defined anew.
   void operator()(const c10::OperatorHandle& op, DispatchKeySet keys,
                   torch::jit::Stack* stack) {
-    if (g_held_outputs.load(std::memory_order_relaxed) > 0 && Active() &&
-        t_own_work == 0) {
-      ForEachWritten(*stack, WrittenArguments(op.schema()), MaterialiseCounted);
+    if (WritesMatter()) {
+      ForEachWritten(*stack, WrittenArguments(op.schema()), BeforeCountedWrite);
     }
     op.redispatchBoxed(keys & DispatchKeySet(DispatchKeySet::FULL_AFTER,
                                              DispatchKey::BackendSelect),

@@ -19,8 +19,7 @@
 
 #include <string>
 
-#include "plugin/guard.h"
-#include "plugin/substitute/held_output.h"
+#include "plugin/substitute/write_notice.h"
 
 namespace invact {
 
@@ -29,7 +28,7 @@ namespace {
 enum class Written { kFirst, kEveryList };
 
 void Announce(at::TensorList tensors) {
-  for (const at::Tensor& tensor : tensors) MaterialiseBefore(tensor);
+  for (const at::Tensor& tensor : tensors) BeforeWrite(tensor);
 }
 template <typename T>
 void Announce(const T&) {}  // no list of tensors
@@ -40,8 +39,7 @@ struct Guard;
 template <typename Op, Written written, typename... Rest>
 struct Guard<Op, written, void(at::TensorList, Rest...)> {
   static void Run(c10::DispatchKeySet keys, at::TensorList self, Rest... rest) {
-    if (g_held_outputs.load(std::memory_order_relaxed) > 0 && Active() &&
-        t_own_work == 0) {
+    if (WritesMatter()) {
       Announce(self);
       if constexpr (written == Written::kEveryList) (Announce(rest), ...);
     }

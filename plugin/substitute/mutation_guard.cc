@@ -14,6 +14,7 @@
 #include "plugin/substitute/held_output.h"
 #include "plugin/substitute/list_guards.h"
 #include "plugin/substitute/original_kernel.h"
+#include "plugin/substitute/write_notice.h"
 #include "plugin/substitute/written_arguments.h"
 
 namespace invact {
@@ -52,13 +53,13 @@ class WriteGuard final : public c10::OperatorKernel {
 
   void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
                   torch::jit::Stack* stack) {
-    if (g_held_outputs.load(std::memory_order_relaxed) == 0 || !Active() ||
-        t_own_work > 0) {
+    if (!WritesMatter()) {
       GoOn(op, keys, stack);
     } else if (writes_) {
-      ForEachWritten(*stack, written_, MaterialiseBefore);
+      ForEachWritten(*stack, written_, BeforeWrite);
       GoOn(op, keys, stack);
     } else {
+      ForEachWritten(*stack, written_, BeforeChange);
       std::vector<std::shared_ptr<HeldOutput>> held;
       ForEachWritten(*stack, written_, [&](const at::Tensor& tensor) {
         for (auto& one : HoldersOf(tensor)) held.push_back(std::move(one));

@@ -1,0 +1,36 @@
+// Which storages to hold so that a value can be rebuilt, for fewer bytes than
+// it has itself.
+//
+// Free are parameters and buffers, what saved tensors keep as torch would, what
+// is held for another plan, and what is itself to be rebuilt. Anything else
+// costs its own bytes or, where that is less, what its recipe's inputs cost.
+//
+// Threads: under RebuildLock().
+#ifndef INVACT_PLUGIN_REBUILD_DECIDE_H_
+#define INVACT_PLUGIN_REBUILD_DECIDE_H_
+
+#include "plugin/rebuild/value.h"
+
+namespace invact {
+
+// Recipes between a value and its bases, at most.
+inline constexpr int kMaxDepth = 16;
+
+// Whose contents `value` has: itself or its twin.
+inline Value& ContentOf(Value& value) {
+  return value.twin.defined() ? *value.twin : value;
+}
+
+// One saved tensor more depends on the plan of ContentOf(value), which is made
+// where there is none. False when nothing would be gained.
+bool JoinPlan(Value& value, Trash* trash);
+// It depends no more.
+void LeavePlan(Value& content, Trash* trash);
+
+// A saved tensor keeps the storage of `value`, as torch would; keeps it no
+// more.
+void Keep(Value& value, Trash* trash);
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_REBUILD_DECIDE_H_

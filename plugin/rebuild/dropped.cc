@@ -1,0 +1,210 @@
+#include "plugin/rebuild/dropped.h"
+
+#include <ATen/ops/equal.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "plugin/guard.h"
+#include "plugin/log.h"
+#include "plugin/observe/tensor_facts.h"
+#include "plugin/rebuild/decide.h"
+#include "plugin/rebuild/rerun.h"
+
+namespace invact {
+
+namespace {
+
+std::vector<Dropped*>& PlannedOnes() {
+  static auto* planned = new std::vector<Dropped*>;
+  return *planned;
+}
+
+SavedFacts LeafFacts(const Plan::Leaf& leaf) {
+  return {leaf.storage.unsafeGetStorageImpl(),
+          leaf.storage.data(),
+          leaf.value->bytes,
+          c10::ScalarType::Undefined,
+          Category::kActivation,
+          leaf.value->device.is_cuda() ? leaf.value->device.index() : -1};
+}
+
+bool Verifying() { return Recorder::Get().config().verify; }
+
+}  // namespace
+
+Dropped::Dropped(const at::Tensor& tensor, Value& value)
+    : layout_(tensor),
+      counter_(torch::autograd::impl::version_counter(tensor)),
+      version_(counter_.current_version()),
+      address_(tensor.storage()),
+      value_(ValuePtr::reclaim_copy(&value)) {}
+
+std::shared_ptr<Dropped> Dropped::Held(const at::Tensor& tensor, Value& value) {
+  std::shared_ptr<Dropped> made(new Dropped(tensor, value));
+  made->tensor_ = tensor;
+  return made;
+}
+
+std::shared_ptr<Dropped> Dropped::Planned(const at::Tensor& tensor,
+                                          Value& value) {
+  std::shared_ptr<Dropped> made(new Dropped(tensor, ContentOf(value)));
+  if (Verifying()) made->original_ = tensor.tensor_data();
+  made->Join(ContentOf(value));
+  return made;
+}
+
+void Dropped::Join(Value& content) {
+  value_ = ValuePtr::reclaim_copy(&content);
+  planned_ = true;
+  place_ = PlannedOnes().size();
+  PlannedOnes().push_back(this);
+}
+
+void Dropped::Leave(Trash* trash) {
+  PlannedOnes()[place_] = PlannedOnes().back();
+  PlannedOnes()[place_]->place_ = place_;
+  PlannedOnes().pop_back();
+  planned_ = false;
+  if (!std::exchange(read_, true) && --value_->unread == 0) {
+    trash->storages.push_back(std::move(value_->rebuilt));
+  }
+  LeavePlan(*value_, trash);
+}
+
+void Dropped::Counted(const SaveTicket& ticket) {
+  std::lock_guard lock(RebuildLock());
+  ticket_ = ticket;
+  if (planned_) CountLeaves();
+}
+
+// Those that no other plan has counted before.
+void Dropped::CountLeaves() {
+  for (Plan::Leaf& leaf : value_->plan->leaves) {
+    if (leaf.ticket.entry != nullptr || leaf.value->persistent) continue;
+    leaf.ticket = Recorder::Get().Hold(LeafFacts(leaf), ticket_.site);
+  }
+}
+
+void Dropped::DecideAgain() {
+  Trash trash;
+  at::Tensor dropped;
+  if (Recorder::Get().DeclinedAt(ticket_.site) != Reason::kNone) return;
+  std::lock_guard lock(RebuildLock());
+  if (ended_ || planned_) return;
+  // Others that keep it, too, make it free: nothing would be gained.
+  if (--value_->kept > 0 || !JoinPlan(*value_, &trash)) {
+    Keep(*value_, &trash);
+    return;
+  }
+  trash.values.push_back(value_);
+  Join(ContentOf(*value_));
+  dropped = std::move(tensor_);
+  if (Verifying()) original_ = dropped;
+  if (!Verifying()) Recorder::Get().AskOnly(&ticket_, Action::kRebuild);
+  CountLeaves();
+}
+
+at::Tensor Dropped::Read() {
+  ValuePtr content;
+  {
+    std::lock_guard lock(RebuildLock());
+    if (tensor_.defined()) return tensor_;
+    content = value_;
+  }
+  at::Tensor rebuilt = layout_.Over(Obtain(content));
+  rebuilt.unsafeGetTensorImpl()->set_version_counter(counter_);
+  if (original_.defined()) Verify(rebuilt);
+  Trash trash;
+  std::lock_guard lock(RebuildLock());
+  if (planned_ && !std::exchange(read_, true) && --value_->unread == 0) {
+    trash.storages.push_back(std::move(value_->rebuilt));
+  }
+  return rebuilt;
+}
+
+at::Tensor Dropped::Hollow() const {
+  at::Tensor hollow =
+      layout_.Over(c10::Storage(c10::Storage::use_byte_size_t(), 0,
+                                at::DataPtr(nullptr, value_->device)));
+  hollow.unsafeGetTensorImpl()->set_version_counter(counter_);
+  return hollow;
+}
+
+void Dropped::Materialise() {
+  ValuePtr content;
+  {
+    std::lock_guard lock(RebuildLock());
+    if (!planned_) return;
+    content = value_;
+  }
+  c10::Storage storage = ObtainBeforeWrite(content);
+  at::Tensor rebuilt = layout_.Over(storage);
+  rebuilt.unsafeGetTensorImpl()->set_version_counter(counter_);
+  Recorder& recorder = Recorder::Get();
+  const SaveTicket held = recorder.Hold(
+      {storage.unsafeGetStorageImpl(), storage.data(), content->bytes,
+       rebuilt.scalar_type(), Category::kActivation,
+       content->device.is_cuda() ? content->device.index() : -1},
+      ticket_.site);
+  recorder.DeclineFromNowOn(ticket_.site, Reason::kWrittenInPlace);
+  Trash trash;
+  std::lock_guard lock(RebuildLock());
+  if (!planned_) {  // ended meanwhile
+    recorder.Drop(held);
+    return;
+  }
+  Leave(&trash);
+  tensor_ = std::move(rebuilt);
+  materialised_ = held;
+}
+
+void Dropped::End() {
+  Trash trash;
+  at::Tensor tensor, original;
+  {
+    std::lock_guard lock(RebuildLock());
+    ended_ = true;
+    tensor = std::move(tensor_);
+    original = std::move(original_);
+    if (planned_) {
+      Leave(&trash);
+    } else if (materialised_.entry == nullptr) {
+      --value_->kept;
+    }
+  }
+  Recorder::Get().Drop(ticket_);
+  Recorder::Get().Drop(materialised_);
+}
+
+// Bit by bit: NaN is not equal to itself.
+void Dropped::Verify(const at::Tensor& rebuilt) const {
+  const OwnWork own;
+  const c10::AutoGradMode no_grad(false);
+  const at::ScalarType bits = rebuilt.itemsize() == 1   ? at::kByte
+                              : rebuilt.itemsize() == 2 ? at::kShort
+                              : rebuilt.itemsize() == 4 ? at::kInt
+                                                        : at::kLong;
+  if (at::equal(rebuilt.view(bits), original_.view(bits))) return;
+  SayTrouble("verify",
+             "INVACT_VERIFY=1: a rebuilt tensor differs from the saved one; "
+             "please report this with the job's torch version and model");
+}
+
+std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base) {
+  std::vector<std::shared_ptr<Dropped>> dependents;
+  for (Dropped* dropped : PlannedOnes()) {
+    const auto& leaves = dropped->value_->plan->leaves;
+    if (std::any_of(leaves.begin(), leaves.end(), [&](const Plan::Leaf& leaf) {
+          return leaf.value.get() == base;
+        })) {
+      dependents.push_back(dropped->shared_from_this());
+    }
+  }
+  return dependents;
+}
+
+}  // namespace invact

@@ -1,0 +1,74 @@
+// A saved tensor that torch's SavedVariable does not keep itself: it is held
+// here, or rebuilt when it is read.
+//
+// Owner: the DroppedHook of that SavedVariable; whoever is at work on it has a
+// reference of its own. Threads: any; what changes does so under RebuildLock().
+#ifndef INVACT_PLUGIN_REBUILD_DROPPED_H_
+#define INVACT_PLUGIN_REBUILD_DROPPED_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "plugin/observe/storage_address.h"
+#include "plugin/rebuild/value.h"
+
+namespace invact {
+
+class Dropped : public std::enable_shared_from_this<Dropped> {
+ public:
+  // Held: `tensor` has no history, and `value` is kept for it. Planned:
+  // JoinPlan(value) was true. Under the lock.
+  static std::shared_ptr<Dropped> Held(const at::Tensor& tensor, Value& value);
+  static std::shared_ptr<Dropped> Planned(const at::Tensor& tensor,
+                                          Value& value);
+
+  // Its account. Planned: also of the plan's leaves.
+  void Counted(const SaveTicket& ticket);
+  const SaveTicket& ticket() const { return ticket_; }
+
+  // Held: the op that made the tensor has returned and noted how, so that it
+  // may be rebuilt after all.
+  void DecideAgain();
+
+  // Without history, sharing the version counter of the tensor saved.
+  at::Tensor Read();
+  bool Written() const { return counter_.current_version() != version_; }
+  uint32_t version() const { return version_; }
+  // A tensor of this kind without values.
+  at::Tensor Hollow() const;
+
+  // A base is about to be written: rebuilt now and held from now on.
+  void Materialise();
+
+  // The SavedVariable is gone. Once.
+  void End();
+
+ private:
+  Dropped(const at::Tensor& tensor, Value& value);
+  void Join(Value& value);
+  void Leave(Trash* trash);
+  void CountLeaves();
+  void Verify(const at::Tensor& rebuilt) const;
+
+  friend std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base);
+
+  const Layout layout_;
+  const c10::VariableVersion counter_;
+  const uint32_t version_;
+  const StorageAddress address_;  // of what was asked for
+  ValuePtr value_;       // held: that of the tensor; planned: what has the plan
+  at::Tensor tensor_;    // held
+  at::Tensor original_;  // planned, INVACT_VERIFY=1
+  SaveTicket ticket_, materialised_;
+  size_t place_ = 0;  // planned: in the list of all
+  bool planned_ = false, read_ = false, ended_ = false;
+};
+
+// Those that are to be rebuilt from `base`. Under the lock.
+std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base);
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_REBUILD_DROPPED_H_

@@ -1,0 +1,37 @@
+#include "plugin/rebuild/layout.h"
+
+#include <algorithm>
+
+#include "plugin/observe/tensor_facts.h"
+
+namespace invact {
+
+Layout::Layout(const at::Tensor& tensor)
+    : offset(tensor.storage_offset()),
+      dtype(tensor.dtype()),
+      keys(tensor.key_set()) {
+  sizes.resize(static_cast<size_t>(tensor.dim()));
+  sizes.set_sizes(tensor.sizes());
+  sizes.set_strides(tensor.strides());
+}
+
+at::Tensor Layout::Over(c10::Storage storage) const {
+  at::Tensor made =
+      at::detail::make_tensor<c10::TensorImpl>(std::move(storage), keys, dtype);
+  made.unsafeGetTensorImpl()->set_sizes_and_strides(
+      sizes.sizes_arrayref(), sizes.strides_arrayref(), offset);
+  return made;
+}
+
+bool Layout::operator==(const Layout& other) const {
+  return offset == other.offset && dtype == other.dtype &&
+         sizes.sizes_arrayref() == other.sizes.sizes_arrayref() &&
+         sizes.strides_arrayref() == other.sizes.strides_arrayref();
+}
+
+bool Describable(const at::Tensor& tensor) noexcept {
+  return PlainTensor(tensor) && !tensor.is_conj() && !tensor.is_neg() &&
+         !tensor.is_inference() && !tensor._is_zerotensor();
+}
+
+}  // namespace invact

@@ -1,0 +1,111 @@
+#include "plugin/rebuild/rerun.h"
+
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <mutex>
+#include <utility>
+
+#include "plugin/guard.h"
+#include "plugin/rebuild/recorded_op.h"
+
+namespace invact {
+
+namespace {
+
+// A fresh thread's dispatch without autograd: no mode, transform or autocast of
+// the job's sees the op.
+class BelowAutograd {
+ private:
+  const OwnWork own_;
+  const c10::InferenceMode no_inference_{false};
+  const c10::AutoGradMode no_grad_{false};
+  const c10::impl::ForceDispatchKeyGuard keys_{
+      c10::DispatchKeySet(c10::DispatchKey::BackendSelect),
+      c10::autograd_dispatch_keyset_with_ADInplaceOrView |
+          c10::autocast_dispatch_keyset};
+};
+
+// Memory that another stream's allocations are made from must not be given out
+// again before this stream is done with it.
+void UseOnThisStream(const Value& value, const c10::Storage& storage,
+                     c10::StreamId stream) {
+  if (value.stream == stream || !value.device.is_cuda()) return;
+  const c10::impl::VirtualGuardImpl guard(value.device.type());
+  guard.recordDataPtrOnStream(storage.data_ptr(),
+                              guard.getStream(value.device));
+}
+
+at::Tensor Run(const Recipe& recipe) {
+  torch::jit::Stack stack(recipe.arguments.begin(), recipe.arguments.end());
+  for (const Recipe::Input& input : recipe.inputs) {
+    stack[input.position] = input.layout.Over(Obtain(input.value));
+  }
+  recipe.op->rerun.callBoxed(&stack);
+  return std::move(stack[0]).toTensor();
+}
+
+}  // namespace
+
+c10::Storage Obtain(const ValuePtr& value) {
+  const c10::StreamId stream = CurrentStream(value->device);
+  std::shared_ptr<const Recipe> recipe;
+  ValuePtr twin;
+  c10::Storage there;
+  {
+    std::lock_guard lock(RebuildLock());
+    if (value->rebuilt && value->rebuilt_on == stream) return value->rebuilt;
+    if (value->Usable()) there = value->Take();
+    recipe = value->recipe;
+    twin = value->twin;
+  }
+  if (there) {
+    UseOnThisStream(*value, there, stream);
+    return there;
+  }
+  if (twin.defined()) return Obtain(twin);
+  TORCH_CHECK(
+      recipe != nullptr,
+      "invact: a tensor that a saved tensor is rebuilt from was written "
+      "or resized by something that announced no write; "
+      "INVACT_POLICY=observe runs this job without rebuilding");
+  const BelowAutograd below;
+  const c10::OptionalDeviceGuard device(value->device);
+  const at::Tensor made = Run(*recipe);
+  TORCH_CHECK(Layout(made) == recipe->output &&
+                  static_cast<int64_t>(made.storage().nbytes()) == value->bytes,
+              "invact: ", recipe->op->name,
+              " gave another layout when it was run again; "
+              "INVACT_POLICY=observe runs this job without rebuilding");
+  c10::Storage storage = made.storage();
+  c10::Storage other;
+  {
+    std::lock_guard lock(RebuildLock());
+    if (value->unread > 0) {
+      other = std::exchange(value->rebuilt, storage);
+      value->rebuilt_on = stream;
+    }
+  }
+  return storage;
+}
+
+c10::Storage ObtainBeforeWrite(const ValuePtr& value) {
+  if (CurrentStream(value->device) == value->stream) return Obtain(value);
+  const c10::impl::VirtualGuardImpl guard(value->device.type());
+  const c10::Stream writer = guard.getStream(value->device);
+  const c10::Stream maker(c10::Stream::UNSAFE, value->device, value->stream);
+  const c10::StreamGuard there(maker);
+  c10::Storage storage = Obtain(value);
+  void* event = nullptr;
+  guard.record(&event, maker, value->device.index(),
+               c10::EventFlag::PYTORCH_DEFAULT);
+  guard.block(event, writer);
+  guard.destroyEvent(event, value->device.index());
+  return storage;
+}
+
+}  // namespace invact

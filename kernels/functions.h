@@ -240,11 +240,55 @@ struct Hardsigmoid : Shape<Hardsigmoid, 0> {
   }
 };
 
+// x right of 0, slope x elsewhere, for a slope below 0: both give a y above 0,
+// where the bit tells them apart. A y of 0, and NaN, come from where PyTorch's
+// f' is the slope.
+struct LeakyRelu : Shape<LeakyRelu, 1, 1> {
+  // Bit-equal: what 1e-8 allows for is the slope's own rounding to float32.
+  static constexpr Bounds kBounds = {
+      "aten::leaky_relu", "", {1e-8, 1e-8, 1e-8}, {1e-8, 1e-8, 1e-8}};
+  static constexpr bool kBitOfNegatives = false;
+  static constexpr float kMinimum = 0;
+
+  // Other slopes need no bit. Not one that is 0 in float32.
+  INVACT_HOST static bool Accepts(const double* scalars) {
+    return scalars[0] <= -0x1p-126 && scalars[0] >= -3e38;
+  }
+
+  template <class S>
+  INVACT_LANE static typename S::Float Forward(typename S::Float x,
+                                               const Scalars& scalars) {
+    return S::Select(S::Less(S::Set(0), x), x,
+                     S::Mul(x, S::Set(scalars.values[0])));
+  }
+
+  template <class S>
+  INVACT_LANE static typename S::Mask Rising(typename S::Float y,
+                                             typename S::Mask bits) {
+    return S::And(S::Less(S::Set(0), y), S::Not(bits));
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Slope(typename S::Float y,
+                                             typename S::Mask bits,
+                                             const Scalars& scalars) {
+    return S::Select(Rising<S>(y, bits), S::Set(1), S::Set(scalars.values[0]));
+  }
+
+  template <class S, int kDtype>
+  INVACT_LANE static typename S::Float Argument(typename S::Float y,
+                                                typename S::Mask bits,
+                                                const Scalars& scalars) {
+    return S::Select(Rising<S>(y, bits), y,
+                     S::Div(y, S::Set(scalars.values[0])));
+  }
+};
+
 // In the order in which they are registered.
 template <class... F>
 struct FunctionList {};
 using AllFunctions = FunctionList<Gelu, GeluTanh, Silu, Mish, Hardswish,
-                                  Softplus, LogSigmoid, Hardsigmoid>;
+                                  Softplus, LogSigmoid, Hardsigmoid, LeakyRelu>;
 
 }  // namespace invact::kernels
 

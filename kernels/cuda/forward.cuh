@@ -66,6 +66,14 @@ struct CudaForward<Silu> {
   }
 };
 
+template <>
+struct CudaForward<LeakyRelu> {
+  static constexpr bool kExact = true;
+  static __device__ __forceinline__ float Of(float x, const Scalars& scalars) {
+    return x > 0 ? x : x * scalars.values[0];
+  }
+};
+
 }  // namespace invact::kernels
 
 #endif  // INVACT_KERNELS_CUDA_FORWARD_CUH_

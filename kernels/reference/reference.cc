@@ -35,6 +35,9 @@ bool OnlyRises(int function) {
 }  // namespace
 
 double invact_reference_value(int function, double x) {
+  if (function == INVACT_REFERENCE_LEAKY_RELU_FALLING) {
+    return x > 0 ? x : x * -0.125;
+  }
   if (x == kInfinity) {
     if (function == INVACT_REFERENCE_LOGSIGMOID) return -0.0;
     return function == INVACT_REFERENCE_HARDSIGMOID ? 1 : x;
@@ -67,6 +70,9 @@ double invact_reference_value(int function, double x) {
 }
 
 double invact_reference_slope(int function, double x) {
+  if (function == INVACT_REFERENCE_LEAKY_RELU_FALLING) {
+    return x > 0 ? 1 : -0.125;
+  }
   if (std::isinf(x)) {
     if (function == INVACT_REFERENCE_HARDSIGMOID) return 0;
     return (x > 0) != (function == INVACT_REFERENCE_LOGSIGMOID) ? 1 : 0;
@@ -115,6 +121,9 @@ double invact_reference_minimum(int function) {
 
 double invact_reference_inverse(int function, double y, int left) {
   if (std::isnan(y)) return y;
+  if (function == INVACT_REFERENCE_LEAKY_RELU_FALLING) {
+    return y <= 0 ? 0 : left ? y / -0.125 : y;
+  }
   if (y == kInfinity) return y;
   double low = -800 - std::fabs(y), high = 800 + std::fabs(y);
   if (OnlyRises(function)) {

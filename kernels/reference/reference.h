@@ -17,11 +17,13 @@ enum invact_reference_function {
   INVACT_REFERENCE_SOFTPLUS = 5,      /* beta 1, threshold 20 */
   INVACT_REFERENCE_SOFTPLUS_3_30 = 6, /* beta 3, threshold 30 */
   INVACT_REFERENCE_LOGSIGMOID = 7,
-  INVACT_REFERENCE_HARDSIGMOID = 8
+  INVACT_REFERENCE_HARDSIGMOID = 8,
+  INVACT_REFERENCE_LEAKY_RELU_FALLING = 9 /* slope -1/8 left of 0 */
 };
 
 /* f(x) and f'(x), within a few float64 last places; limits at infinity; NaN for
-   NaN. At a kink f' is what PyTorch's backward takes. */
+   NaN. At a kink, and of leaky ReLU at NaN, f' is what PyTorch's backward
+   takes. */
 double invact_reference_value(int function, double x);
 double invact_reference_slope(int function, double x);
 /* Where f is lowest; NaN where f only rises. */

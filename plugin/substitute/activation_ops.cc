@@ -63,13 +63,13 @@ Reason RefusalOf(const at::Tensor& x) {
 // Why these kernels can't serve the call, or kNone.
 Reason RefusalOf(const Inversion& call, const at::Tensor& x) {
   if (!call.arguments.known) return Reason::kNotInvertible;
-  if (call.op->backward != nullptr) {
+  const invact_activation* kernels = call.kernels;
+  if (kernels == nullptr && call.op->backward != nullptr) {
     if (!x.is_floating_point()) return Reason::kDtypeUnsupported;
     return call.op->accepts(call.arguments, x.scalar_type())
                ? Reason::kNone
                : Reason::kNotInvertible;
   }
-  const invact_activation* kernels = call.kernels;
   if (kernels == nullptr || kernels->parameters != call.arguments.count) {
     return Reason::kKernelMissing;
   }
@@ -155,7 +155,10 @@ class Substitution final : public c10::OperatorKernel {
     Inversion call{op_, original_.op, nullptr,
                    ArgumentsOf(stack, static_cast<size_t>(arguments_),
                                op_->has_unread_tensor)};
-    if (op_->backward == nullptr) {
+    const bool by_kernel = op_->backward == nullptr ||
+                           (op_->by_kernel != nullptr && call.arguments.known &&
+                            !op_->accepts(call.arguments, x.scalar_type()));
+    if (by_kernel) {
       call.kernels = FindActivation(op_->name, call.arguments.variant(),
                                     x.device().type());
       call.bit_in_y = call.kernels != nullptr && BitInY(*call.kernels);

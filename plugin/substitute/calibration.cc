@@ -174,6 +174,9 @@ Reason Calibrate(const Inversion& call, const Key& key, at::Device device) {
   if (!variant.empty() && variant != "none") {
     finding.op += "(" + std::string(variant) + ")";
   }
+  if (call.op->by_kernel != nullptr) {  // PyTorch's own has a line of its own
+    finding.op += std::string("(") + call.op->by_kernel + ")";
+  }
   finding.dtype = DtypeName(key.dtype);
   finding.device = device.str();
   finding.library = LibraryOf(*call.kernels);

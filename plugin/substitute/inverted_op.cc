@@ -28,7 +28,8 @@ double Stored(double value, at::ScalarType dtype) {
 
 at::Tensor Itself(const at::Tensor& y, const OpArguments&) { return y; }
 
-// leaky_relu(x, slope): y > 0 exactly where x > 0.
+// leaky_relu(x, slope): y > 0 exactly where x > 0. With a slope below 0 it
+// takes a bit.
 bool LeakyReluAccepts(const OpArguments& a, at::ScalarType) {
   return a.parameters[0] >= 0;
 }
@@ -143,7 +144,7 @@ std::span<const InvertedOp> BuiltInOps() {
        nullptr},
       {"aten::hardsigmoid", "HardsigmoidBackward0", nullptr, nullptr, nullptr},
       {"aten::leaky_relu", "LeakyReluBackward0", LeakyReluAccepts,
-       LeakyReluBackward, Itself},
+       LeakyReluBackward, Itself, /*has_unread_tensor=*/false, "negative"},
       {"aten::rrelu_with_noise", "RreluWithNoiseBackward0", RreluAccepts,
        RreluBackward, Itself, /*has_unread_tensor=*/true},
       {"aten::hardtanh", "HardtanhBackward0", HardtanhAccepts, HardtanhBackward,

@@ -4,6 +4,7 @@
 // ours. Those with a `backward` here need neither: PyTorch's own backward
 // kernel gives the right gradient when it is handed the output in the input's
 // place, in every dtype and on every device, so that only what is kept changes.
+// leaky_relu is of both kinds.
 #ifndef INVACT_PLUGIN_SUBSTITUTE_INVERTED_OP_H_
 #define INVACT_PLUGIN_SUBSTITUTE_INVERTED_OP_H_
 
@@ -31,6 +32,9 @@ struct InvertedOp {
   // Where `accepts` agrees, the op's tensor beside x is filled by nobody, read
   // by nobody, and yet kept by PyTorch.
   bool has_unread_tensor = false;
+  // What `accepts` refuses and a kernel of the registry serves; nullptr:
+  // nothing.
+  const char* by_kernel = nullptr;
 };
 
 // All built in, in the order in which the kernel list shows them.

@@ -11,6 +11,7 @@ OPS = {
     "silu": F.silu, "mish": F.mish, "hardswish": F.hardswish,
     "softplus": F.softplus, "log_sigmoid": F.logsigmoid,
     "hardsigmoid": F.hardsigmoid, "leaky_relu": F.leaky_relu,
+    "leaky_relu_falling": lambda x: F.leaky_relu(x, -0.2),
     "relu6": F.relu6, "softshrink": F.softshrink, "elu": F.elu,
 }
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16,

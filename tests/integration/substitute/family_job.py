@@ -33,6 +33,13 @@ EXACT = {
     "softshrink_odd": lambda x: F.softshrink(x, 0.3),
     "softshrink_zero": lambda x: F.softshrink(x, 0.0),
 }
+# The same by a kernel of ours and one bit an element; float64 is left alone.
+EXACT_WITH_BIT = {
+    "leaky_relu_falling": lambda x: F.leaky_relu(x, -0.2),
+    "leaky_relu_falling_steep": lambda x: F.leaky_relu(x, -1.75),
+    "leaky_relu_falling_barely": lambda x: F.leaky_relu(x, -1e-30),
+    "leaky_relu_falling_far": lambda x: F.leaky_relu(x, -3e4),
+}
 # In 16 bits their scalars are rounded onto an x of another slope: refused.
 EXACT_UNLESS_SHORT = ("hardtanh_odd", "hardtanh_point", "threshold_same",
                       "softshrink_odd")
@@ -57,7 +64,8 @@ def _random_slopes(x):
 
 # y does not tell the slope: PyTorch keeps the input.
 REFUSED = {
-    "leaky_relu_negative": lambda x: F.leaky_relu(x, -0.2),
+    # 0 in float32, in which PyTorch multiplies.
+    "leaky_relu_vanishing": lambda x: F.leaky_relu(x, -1e-60),
     "threshold_above": lambda x: F.threshold(x, 0.1, 3.0),
     "elu_flat": lambda x: F.elu(x, 0.0),
     "rrelu_training": _random_slopes,
@@ -69,7 +77,7 @@ IN_PLACE = {
     "mish_": lambda x: F.mish(x, inplace=True),
     "hardtanh_": lambda x: F.hardtanh(x, inplace=True),
 }
-HELD = {**EXACT, **ROUNDED, **BY_KERNEL}
+HELD = {**EXACT, **ROUNDED, **BY_KERNEL, **EXACT_WITH_BIT}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16,
           "float16": torch.float16, "float64": torch.float64}
 
@@ -101,10 +109,12 @@ def _digest(tensor):
 
 @case
 def bit_exact_gradients(probe):
-    for name, function in EXACT.items():
+    for name, function in {**EXACT, **EXACT_WITH_BIT}.items():
         for label, dtype in DTYPES.items():
-            dx, served = _gradient(f"{name}_{label}", function, _values(dtype))
-            probe.note(**{f"{name}_{label}": _digest(dx)})
+            x = _values(dtype)
+            dx, served, y = gradient(f"{name}_{label}", function, x,
+                                     torch.full_like(x, 1.5))
+            probe.note(**{f"{name}_{label}": [_digest(dx), _digest(y)]})
             probe.fact(**{f"{name}_{label}": served})
 
 
@@ -134,13 +144,28 @@ def refused_and_in_place(probe):
 
 
 @case
+def leaky_relu_in_place(probe):
+    """PyTorch keeps its output, and refuses a slope below 0 in backward."""
+    for name, slope in {"rising": 0.2, "falling": -0.2}.items():
+        x = torch.linspace(-4, 4, 999).requires_grad_()
+        y = in_module(f"in_place_{name}", lambda t, s=slope: F.leaky_relu(
+            t * 1, s, inplace=True))(x)
+        try:
+            (dx,) = torch.autograd.grad(y.sum(), x)
+            probe.note(**{name: _digest(dx)})
+        except RuntimeError as error:
+            probe.note(**{name: str(error)})
+
+
+@case
 def parameters_that_change_all_the_time(probe):
     x = torch.linspace(-5, 5, 2001)
     for number in range(40):
         beta = 0.5 + number / 8
         for name, function in {
                 "softplus": lambda t, b=beta: F.softplus(t, b, 20.0),
-                "leaky": lambda t, b=beta: F.leaky_relu(t, b / 10)}.items():
+                "leaky": lambda t, b=beta: F.leaky_relu(t, b / 10),
+                "falling": lambda t, b=beta: F.leaky_relu(t, -b)}.items():
             dx, served = _gradient(f"{name}_{number}", function, x)
             exact = x.double().requires_grad_()
             (true,) = torch.autograd.grad(function(exact).sum() * 1.5, exact)
@@ -150,7 +175,7 @@ def parameters_that_change_all_the_time(probe):
 
 @case
 def second_derivatives_of_the_family(probe):
-    for name, function in {**EXACT, **ROUNDED, **BY_KERNEL}.items():
+    for name, function in HELD.items():
         x = torch.linspace(-3, 3, 301).requires_grad_()
         y = in_module(f"second_{name}", lambda t, f=function: f(t * 1))(x)
         weight = torch.linspace(0.5, 1.5, y.numel()).requires_grad_()

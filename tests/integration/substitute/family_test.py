@@ -5,8 +5,8 @@ import pathlib
 
 import pytest
 
-from family_job import (CASES, EXACT, EXACT_UNLESS_SHORT, HELD, IN_PLACE, KEPT_TWICE,
-                        REFUSED, ROUNDED)
+from family_job import (CASES, EXACT, EXACT_UNLESS_SHORT, EXACT_WITH_BIT, HELD,
+                        IN_PLACE, KEPT_TWICE, REFUSED, ROUNDED)
 from job import runs_of
 from probe import cases_of
 
@@ -32,10 +32,11 @@ def test_the_program_sees_no_difference(runs, name):
 
 def test_all_of_them_were_served_but_those_that_rounding_spoils(runs):
     facts = runs["invert"]["bit_exact_gradients"]["facts"]
-    assert len(facts) == 4 * len(EXACT)
+    assert len(facts) == 4 * len({**EXACT, **EXACT_WITH_BIT})
     assert {name for name, served in facts.items() if not served} == {
-        f"{name}_{dtype}" for name in EXACT_UNLESS_SHORT
-        for dtype in ("bfloat16", "float16")}
+        *(f"{name}_{dtype}" for name in EXACT_UNLESS_SHORT
+          for dtype in ("bfloat16", "float16")),
+        *(f"{name}_float64" for name in EXACT_WITH_BIT)}
 
 
 # Half a unit in the last place of y near -alpha * scale, at most 2 here, times
@@ -52,9 +53,16 @@ def test_gradients_are_as_near_as_the_output_tells(runs):
         assert fact["worst"] <= STEPS[name.rsplit("_", 1)[1]], name
 
 
+def test_leaky_relu_in_place_works_or_fails_as_eagers(runs):
+    """That notes agree is tested above."""
+    notes = runs["invert"]["leaky_relu_in_place"]["notes"]
+    assert len(notes["rising"]) == 64
+    assert "negative slope" in notes["falling"]
+
+
 def test_parameters_may_change_all_the_time(runs):
     facts = runs["invert"]["parameters_that_change_all_the_time"]["facts"]
-    assert len(facts) == 80
+    assert len(facts) == 120
     for name, (served, error) in facts.items():
         assert served, name
         assert error < 2e-6, name
@@ -74,5 +82,7 @@ def test_the_input_is_not_held(runs):
     for name, truth, step in zip(HELD, plain, steps, strict=True):
         inputs = 2 if name in KEPT_TWICE else 1
         assert step["baseline"] == truth["baseline"]
-        assert step["held"] == step["baseline"] - inputs * 8 * 64 * 4, name
-        assert step["side"] == 0
+        side = 8 * 64 // 8 if name in EXACT_WITH_BIT else 0
+        assert step["side"] == side, name
+        assert step["held"] == (step["baseline"] + side
+                                - inputs * 8 * 64 * 4), name

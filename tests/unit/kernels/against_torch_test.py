@@ -32,6 +32,8 @@ OPS = {
                         lambda x: F.softplus(x, 3, 30), (3, 30)),
     "log_sigmoid": Op(7, b"aten::log_sigmoid_forward", b"", F.logsigmoid),
     "hardsigmoid": Op(8, b"aten::hardsigmoid", b"", F.hardsigmoid),
+    "leaky_relu_falling": Op(9, b"aten::leaky_relu", b"",
+                             lambda x: F.leaky_relu(x, -0.125), (-0.125,)),
 }
 DTYPES = kernel_library.DTYPES
 POINTER, INT, LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
@@ -80,11 +82,11 @@ def inputs(dtype):
     return patterns.view(dtype)
 
 
-def mark(activation, x):
+def mark(activation, name, x):
     if not activation.side_bits:
         return None
     side = kernel_library.new_side(x)
-    kernel_library.mark(activation, x, side)
+    kernel_library.mark(activation, x, side, OPS[name].scalars)
     return side
 
 
@@ -110,7 +112,7 @@ def test_gradient_from_torchs_own_output_is_within_the_stated_bound(
     x = inputs(dtype)
     y = OPS[name].function(x)
 
-    dx = backward(activation, name, y, mark(activation, x),
+    dx = backward(activation, name, y, mark(activation, name, x),
                   torch.ones_like(y))
 
     finite = torch.isfinite(x)
@@ -134,7 +136,7 @@ def test_no_nan_where_eager_has_none(library, name, dtype):
          torch.finfo(dtype).tiny, -torch.finfo(dtype).tiny], dtype=dtype)])
     y, expected = eager(name, x, torch.ones_like(x))
 
-    dx = backward(activation, name, y, mark(activation, x),
+    dx = backward(activation, name, y, mark(activation, name, x),
                   torch.ones_like(x))
 
     # Of a NaN hardswish gives 1 or NaN, as the place in the tensor has it.
@@ -172,7 +174,7 @@ def test_kinks_are_as_eager_has_them(library, name, kink, slope):
         activation = find(library, name)
         y, expected = eager(name, x, torch.ones_like(x))
 
-        dx = backward(activation, name, y, mark(activation, x),
+        dx = backward(activation, name, y, mark(activation, name, x),
                       torch.ones_like(x))
 
         assert (expected == slope).all()
@@ -186,7 +188,7 @@ def test_own_forward_differs_from_torchs_by_little(library, name, dtype):
     activation = find(library, name)
     x = inputs(dtype)
     x = x[torch.isfinite(x) & (x.abs() < 1e4)]
-    y, side = torch.empty_like(x), mark(activation, x)
+    y, side = torch.empty_like(x), mark(activation, name, x)
     bits = None if side is None else torch.empty_like(side)
 
     kernel_library.forward(activation, x, y, bits, OPS[name].scalars)
@@ -221,7 +223,8 @@ def test_reference_equals_torchs_float64(library, name):
     torch.testing.assert_close(slope, leaf.grad, rtol=rtol, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in OPS if "hard" not in name])
+@pytest.mark.parametrize("name", [name for name in OPS
+                                  if "hard" not in name and "relu" not in name])
 def test_reference_equals_mpmath(library, name):
     mp = mpmath.mp.clone() if hasattr(mpmath.mp, "clone") else mpmath.mp
     mp.dps = 90  # 1 + tanh(z) cancels

@@ -40,7 +40,12 @@ inline std::vector<Case> CasesOf(const std::string& op,
        "",
        "hardsigmoid",
        INVACT_REFERENCE_HARDSIGMOID,
-       {}}};
+       {}},
+      {"aten::leaky_relu",
+       "",
+       "leaky_relu_falling",
+       INVACT_REFERENCE_LEAKY_RELU_FALLING,
+       {-0.125}}};
   std::vector<Case> found;
   for (const Case& one : kAll) {
     if (one.op == op && one.variant == variant) found.push_back(one);

@@ -92,7 +92,8 @@ TEST(CpuRegistration, OffersEachActivationOnce) {
       {"aten::gelu", "none"},    {"aten::gelu", "tanh"},
       {"aten::silu", ""},        {"aten::mish", ""},
       {"aten::hardswish", ""},   {"aten::softplus", ""},
-      {"aten::hardsigmoid", ""}, {"aten::log_sigmoid_forward", ""}};
+      {"aten::hardsigmoid", ""}, {"aten::log_sigmoid_forward", ""},
+      {"aten::leaky_relu", ""}};
   EXPECT_EQ(names, expected);
 }
 

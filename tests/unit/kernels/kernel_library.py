@@ -99,8 +99,8 @@ def forward(activation, x, y, side, scalars=()):
                               _address(side), x.numel()) == 0
 
 
-def mark(activation, x, side):
-    assert activation.mark(call_of(x), x.data_ptr(), None, side.data_ptr(),
+def mark(activation, x, side, scalars=()):
+    assert activation.mark(call_of(x, scalars), x.data_ptr(), None, side.data_ptr(),
                            x.numel()) == 0
 
 

@@ -51,7 +51,7 @@ inline Sample SampleOf(int dtype, int function) {
     }
   }
   const double x0 = invact_reference_minimum(function);
-  if (std::isnan(x0)) return sample;
+  if (!(x0 < 0)) return sample;  // the patterns below go through one sign
   for (uint32_t pattern = ToBits(dtype, x0 + 1e-3),
                 last = ToBits(dtype, x0 - 1e-3);
        pattern < last; pattern += 5) {

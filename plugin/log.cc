@@ -73,14 +73,22 @@ std::string PolicyRemark(const Config& config) {
                    "kept to be compared: INVACT_VERIFY=1 saves no memory)"
                  : " (outputs of cheap ops are computed again in backward; "
                    "gradients bit-equal)";
+    case Policy::kAuto:
+      return config.exact
+                 ? " (exact: outputs of cheap ops are computed again in "
+                   "backward; gradients bit-equal)"
+                 : " (outputs of cheap ops are computed again in backward; "
+                   "gradients of inverted activations differ by rounding; "
+                   "INVACT_EXACT=1 keeps them bit-equal)";
     case Policy::kCheckpoint:
       return Checkpointing()
                  ? " (blocks are computed again in backward; gradients "
                    "bit-equal)"
                  : " (Python jobs only: observing, nothing is changed)";
-    default:
-      return " (not in this version: observing only, nothing is changed)";
+    case Policy::kNone:
+      break;
   }
+  return "";
 }
 
 }  // namespace

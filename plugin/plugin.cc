@@ -45,9 +45,13 @@ bool TorchHasCuda() {
   return dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD) != nullptr;
 }
 
-// The policies that this version does not carry out yet observe, and say so.
 bool Substitutes(const Config& config) {
-  return config.policy == Policy::kInvert && !config.exact;
+  return (config.policy == Policy::kInvert || config.policy == Policy::kAuto) &&
+         !config.exact;
+}
+
+bool Rebuilds(const Config& config) {
+  return config.policy == Policy::kRebuild || config.policy == Policy::kAuto;
 }
 
 bool InstallSubstitutions(const Config& config, const char* lib_dir) {
@@ -56,8 +60,7 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   if (config.bits_in_mantissa) LoadBitInY(lib_dir, cuda);
   std::string error;
   // The guard first: nothing may be held that a write could spoil.
-  if (InstallMutationGuard(&error) == 0 ||
-      !InstallActivationOps(cuda, &error)) {
+  if (!InstallMutationGuard(&error) || !InstallActivationOps(cuda, &error)) {
     SayTrouble("substitute", "can't substitute in this torch (" + error +
                                  "); observing only");
     return false;
@@ -67,7 +70,7 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
 
 bool StartRebuilding() {
   std::string error;
-  if (InstallMutationGuard(&error) == 0 ||
+  if (!InstallMutationGuard(&error) ||
       !InstallRebuild(TorchHasCuda(), &error)) {
     SayTrouble("rebuild",
                "can't rebuild in this torch (" + error + "); observing only");
@@ -115,7 +118,8 @@ int Start(const invact_start& start) {
     return 0;
   }
   if (Substitutes(config)) InstallSubstitutions(config, start.lib_dir);
-  if (config.policy == Policy::kRebuild) StartRebuilding();
+  // Behind the other: what it notes includes what the other serves.
+  if (Rebuilds(config)) StartRebuilding();
   if (config.policy == Policy::kCheckpoint) {
     g_checkpointing.store(start.python != 0);
     if (start.python == 0) {
@@ -149,8 +153,9 @@ INVACT_EXPORT int invact_plugin_start(const invact_start* start) {
 }
 
 // For benchmarks that compare policies inside one process: "none", "observe",
-// "invert", "rebuild" or "checkpoint" from the next step on; call it between
-// two steps, with no graph alive. 0 when done.
+// "invert", "rebuild", "auto" or "checkpoint" (what the policy that the job was
+// started with has installed: auto has all of them) from the next step on; call
+// it between two steps, with no graph alive. 0 when done.
 INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
   using invact::GuestMode;
   static GuestMode active_mode = GuestMode::kOff;
@@ -162,10 +167,12 @@ INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
   } else if (std::strcmp(policy, "observe") == 0 ||
              std::strcmp(policy, "invert") == 0 ||
              std::strcmp(policy, "rebuild") == 0 ||
+             std::strcmp(policy, "auto") == 0 ||
              std::strcmp(policy, "checkpoint") == 0) {
     invact::g_checkpointing.store(std::strcmp(policy, "checkpoint") == 0);
-    invact::SetSubstituting(std::strcmp(policy, "invert") == 0);
-    invact::g_rebuilding.store(std::strcmp(policy, "rebuild") == 0);
+    const bool both = std::strcmp(policy, "auto") == 0;
+    invact::SetSubstituting(both || std::strcmp(policy, "invert") == 0);
+    invact::g_rebuilding.store(both || std::strcmp(policy, "rebuild") == 0);
     invact::g_guest_mode.store(active_mode);
   } else {
     return 1;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 namespace invact {
@@ -113,19 +114,32 @@ std::unique_ptr<Plan> Hold(const Choice& choice, Trash* trash) {
   return plan;
 }
 
+// What to hold so that the contents of `value` can be rebuilt for fewer bytes
+// than it has. `content`: ContentOf(value), which has no plan.
+std::optional<Choice> Choose(Value& value, Value& content) {
+  Choice choice;
+  const int64_t cost = &content != &value
+                           ? CostOf(&content, value.bytes, &choice)
+                       : content.recipe != nullptr
+                           ? CostOfRecipe(&content, content.bytes, &choice)
+                           : kNever;
+  if (cost == kNever) return std::nullopt;
+  return choice;
+}
+
 }  // namespace
+
+bool CanRebuild(Value& value) {
+  Value& content = ContentOf(value);
+  return content.plan != nullptr || Choose(value, content).has_value();
+}
 
 bool JoinPlan(Value& value, Trash* trash) {
   Value& content = ContentOf(value);
   if (content.plan == nullptr) {
-    Choice choice;
-    const int64_t cost = &content != &value
-                             ? CostOf(&content, value.bytes, &choice)
-                         : content.recipe != nullptr
-                             ? CostOfRecipe(&content, content.bytes, &choice)
-                             : kNever;
-    if (cost == kNever) return false;
-    content.plan = Hold(choice, trash);
+    const std::optional<Choice> choice = Choose(value, content);
+    if (!choice.has_value()) return false;
+    content.plan = Hold(*choice, trash);
     if (content.plan == nullptr) return false;
   }
   ++content.plan->states;

@@ -21,6 +21,8 @@ inline Value& ContentOf(Value& value) {
   return value.twin.defined() ? *value.twin : value;
 }
 
+// Whether JoinPlan would be true.
+bool CanRebuild(Value& value);
 // One saved tensor more depends on the plan of ContentOf(value), which is made
 // where there is none. False when nothing would be gained.
 bool JoinPlan(Value& value, Trash* trash);

@@ -65,6 +65,25 @@ Packed Pack(const at::Tensor& data, bool own_output) {
   return packed;
 }
 
+bool CostsNothing(const at::Tensor& tensor) {
+  if (!Describable(tensor)) return false;
+  Trash trash;
+  std::lock_guard lock(RebuildLock());
+  const ValuePtr value = RootValue(tensor, &trash);
+  if (!value.defined()) return false;
+  trash.values.push_back(value);
+  return value->kept > 0 || value->users > 0 || CanRebuild(*value);
+}
+
+ValuePtr KeepElsewhere(const at::Tensor& tensor) {
+  if (!Rebuilding() || !Describable(tensor)) return {};
+  Trash trash;
+  std::lock_guard lock(RebuildLock());
+  ValuePtr value = RootValue(tensor, &trash);
+  if (value.defined()) Keep(*value, &trash);
+  return value;
+}
+
 void LetGo(Value& kept) noexcept {
   std::lock_guard lock(RebuildLock());
   --kept.kept;

@@ -49,6 +49,12 @@ struct Packed {
 Packed Pack(const at::Tensor& data, bool own_output);
 void LetGo(Value& kept) noexcept;
 
+// Whether nothing would be gained by keeping something else in place of
+// `tensor`: it is kept anyway, or can be rebuilt from what is.
+bool CostsNothing(const at::Tensor& tensor);
+// `tensor` is kept by other means than a SavedVariable. Null as for Packed.
+ValuePtr KeepElsewhere(const at::Tensor& tensor);
+
 // While an op that notes how it made its output runs on this thread: what it
 // saves of that output is decided upon when it has returned.
 class Frame {

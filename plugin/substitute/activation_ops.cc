@@ -20,6 +20,7 @@
 #include "plugin/observe/saved_variables.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/python/hook_payload.h"
+#include "plugin/rebuild/rebuild.h"
 #include "plugin/substitute/bit_in_y.h"
 #include "plugin/substitute/calibration.h"
 #include "plugin/substitute/invert_node.h"
@@ -120,7 +121,11 @@ class Substitution final : public c10::OperatorKernel {
     if (reason == Reason::kNone) {
       reason = Recorder::Get().SubstitutionAllowed(Recorder::Get().NextSite());
     }
-    if (reason == Reason::kNone) reason = Calibrated(*call, x);
+    if (reason == Reason::kNone) {
+      // Exactly, and with nothing held for it.
+      if (Rebuilding() && CostsNothing(x)) return false;
+      reason = Calibrated(*call, x);
+    }
     if (reason == Reason::kNone) {
       Stack outputs;
       at::Tensor bits;

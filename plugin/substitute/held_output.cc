@@ -14,6 +14,7 @@
 #include "plugin/log.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
+#include "plugin/rebuild/rebuild.h"
 #include "plugin/substitute/custom_op_guard.h"
 
 namespace invact {
@@ -80,6 +81,7 @@ std::shared_ptr<HeldOutput> HeldOutput::Make(at::Tensor y, at::Tensor bits,
     Recorder::Get().Substitute(Action::kInvert, FactsOf(also, false),
                                FactsOf(y, true), 0, &held->also_ticket_);
   }
+  held->value_ = KeepElsewhere(y);
   held->y_ = std::move(y);
   held->bits_ = std::move(bits);
   Enter(StorageOf(held->y_), held);
@@ -110,6 +112,7 @@ void HeldOutput::Release() {
     bits = std::move(bits_);
   }
   Leave(StorageOf(y), this);
+  if (value_.defined()) LetGo(*value_);
   Recorder::Get().DropSubstitution(&ticket_);
   Recorder::Get().DropSubstitution(&also_ticket_);
 }

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "plugin/observe/recorder.h"
+#include "plugin/rebuild/value.h"
 
 namespace invact {
 
@@ -72,6 +73,7 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
   // Keep their addresses from being used again; not their bytes.
   std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>> x_address_,
       also_address_;
+  ValuePtr value_;  // of y
   SubstitutionTicket ticket_, also_ticket_;
 };
 

@@ -141,14 +141,17 @@ int Install() {
 
 }  // namespace
 
-int InstallMutationGuard(std::string* error) noexcept {
+bool InstallMutationGuard(std::string* error) noexcept {
+  static bool installed = false;
+  if (installed) return true;
   try {
     WatchForOps();
-    return Install();
+    installed = Install() > 0;
+    if (!installed) *error = "none of its ops that write can be wrapped";
   } catch (const std::exception& failure) {
     *error = failure.what();
-    return 0;
   }
+  return installed;
 }
 
 }  // namespace invact

@@ -13,9 +13,9 @@
 
 namespace invact {
 
-// Once, at start. Gives the number of overloads wrapped; 0 with the reason on
-// failure: then nothing may be substituted.
-int InstallMutationGuard(std::string* error) noexcept;
+// At start; further calls repeat the first one's answer. False with the reason:
+// then nothing may be substituted or rebuilt.
+bool InstallMutationGuard(std::string* error) noexcept;
 
 }  // namespace invact
 

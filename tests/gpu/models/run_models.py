@@ -12,7 +12,7 @@ import support  # noqa: E402
 support.require_gpu()
 environment = {key: value for key, value in os.environ.items()
                if not key.startswith("INVACT_")}
-environment.update(LD_PRELOAD=str(support.PRELOAD), INVACT_POLICY="invert",
+environment.update(LD_PRELOAD=str(support.PRELOAD), INVACT_POLICY="auto",
                    HF_HUB_OFFLINE="1")
 sys.exit(subprocess.run(
     [sys.executable, HERE / "bench_models.py", *sys.argv[1:]],

@@ -68,10 +68,10 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   return true;
 }
 
-bool StartRebuilding() {
+bool StartRebuilding(const char* lib_dir) {
   std::string error;
   if (!InstallMutationGuard(&error) ||
-      !InstallRebuild(TorchHasCuda(), &error)) {
+      !InstallRebuild(lib_dir, TorchHasCuda(), &error)) {
     SayTrouble("rebuild",
                "can't rebuild in this torch (" + error + "); observing only");
     return false;
@@ -119,7 +119,7 @@ int Start(const invact_start& start) {
   }
   if (Substitutes(config)) InstallSubstitutions(config, start.lib_dir);
   // Behind the other: what it notes includes what the other serves.
-  if (Rebuilds(config)) StartRebuilding();
+  if (Rebuilds(config)) StartRebuilding(start.lib_dir);
   if (config.policy == Policy::kCheckpoint) {
     g_checkpointing.store(start.python != 0);
     if (start.python == 0) {

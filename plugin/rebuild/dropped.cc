@@ -12,7 +12,9 @@
 #include "plugin/log.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/rebuild/decide.h"
+#include "plugin/rebuild/mask_bits.h"
 #include "plugin/rebuild/rerun.h"
+#include "plugin/rebuild/value_table.h"
 
 namespace invact {
 
@@ -90,22 +92,45 @@ void Dropped::CountLeaves() {
 }
 
 void Dropped::DecideAgain() {
+  if (Recorder::Get().DeclinedAt(ticket_.site) != Reason::kNone) return;
+  if (LetGo(Action::kRebuild)) return;
+  const at::Tensor mask = tensor_;  // nobody else has this yet
+  if (!mask.defined()) return;
+  const at::Tensor bits = PackMask(mask);
+  if (!bits.defined()) return;
+  {
+    Trash trash;
+    std::lock_guard lock(RebuildLock());
+    ValuePtr value = RootValue(bits, &trash);
+    trash.values.push_back(value);
+    if (value_->recipe == nullptr) {
+      value_->recipe = UnpackingOf(mask, bits, std::move(value));
+    }
+  }
+  LetGo(Action::kBits);
+}
+
+// Keeps it no more, if it can be rebuilt.
+bool Dropped::LetGo(Action action) {
   Trash trash;
   at::Tensor dropped;
-  if (Recorder::Get().DeclinedAt(ticket_.site) != Reason::kNone) return;
   std::lock_guard lock(RebuildLock());
-  if (ended_ || planned_) return;
+  if (ended_ || planned_) return false;
   // Others that keep it, too, make it free: nothing would be gained.
   if (--value_->kept > 0 || !JoinPlan(*value_, &trash)) {
     Keep(*value_, &trash);
-    return;
+    return false;
   }
   trash.values.push_back(value_);
   Join(ContentOf(*value_));
   dropped = std::move(tensor_);
-  if (Verifying()) original_ = dropped;
-  if (!Verifying()) Recorder::Get().AskOnly(&ticket_, Action::kRebuild);
+  if (Verifying()) {
+    original_ = std::move(dropped);
+  } else {
+    Recorder::Get().AskOnly(&ticket_, action);
+  }
   CountLeaves();
+  return true;
 }
 
 at::Tensor Dropped::Read() {

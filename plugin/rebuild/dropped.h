@@ -49,6 +49,7 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   Dropped(const at::Tensor& tensor, Value& value);
   void Join(Value& value);
   void Leave(Trash* trash);
+  bool LetGo(Action action);
   void CountLeaves();
   void Verify(const at::Tensor& rebuilt) const;
 

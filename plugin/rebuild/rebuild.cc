@@ -5,6 +5,7 @@
 
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/rebuild/decide.h"
+#include "plugin/rebuild/mask_bits.h"
 #include "plugin/rebuild/recorded_op.h"
 #include "plugin/rebuild/value_table.h"
 
@@ -89,8 +90,10 @@ void LetGo(Value& kept) noexcept {
   --kept.kept;
 }
 
-bool InstallRebuild(bool cuda, std::string* error) noexcept {
+bool InstallRebuild(const std::string& lib_dir, bool cuda,
+                    std::string* error) noexcept {
   try {
+    LoadMaskBits(lib_dir, cuda);
     InstallRecordedOps(cuda);
     return true;
   } catch (const std::exception& failure) {

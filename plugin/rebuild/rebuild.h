@@ -23,7 +23,8 @@
 namespace invact {
 
 // Once, where the policy may rebuild. False with the reason.
-bool InstallRebuild(bool cuda, std::string* error) noexcept;
+bool InstallRebuild(const std::string& lib_dir, bool cuda,
+                    std::string* error) noexcept;
 
 inline std::atomic<bool> g_rebuilding{false};
 inline bool Rebuilding() noexcept {

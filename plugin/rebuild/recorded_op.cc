@@ -193,12 +193,13 @@ class Recording final : public c10::OperatorKernel {
                          Trash* trash) {
     for (uint32_t i = 0; i < recipe->arguments.size(); ++i) {
       IValue& argument = recipe->arguments[i];
-      if (argument.isTensorList() || argument.isList() ||
-          argument.isGenericDict() || argument.isTuple() ||
-          argument.isObject()) {
+      if (!argument.isTensor()) {
+        const bool constant = argument.isNone() || argument.isScalar() ||
+                              argument.isString() || argument.isDevice() ||
+                              argument.isIntList() || argument.isDoubleList();
+        if (constant) continue;
         return false;
       }
-      if (!argument.isTensor()) continue;
       const at::Tensor& tensor = argument.toTensor();
       if (!tensor.defined() || IsNumber(tensor)) continue;
       const bool there = tensor.device() == output.device() ||
@@ -277,11 +278,14 @@ void StandBefore(torch::Library* library, DispatchKey key,
   auto original = FetchOriginal(full, key);
   TORCH_CHECK(original.has_value(), "no autograd kernel of ", name);
   const c10::FunctionSchema& schema = original->op.schema();
-  RecordedOp op{name, kind,
+  RecordedOp op{name,
+                kind,
                 rerun == nullptr
                     ? original->op
                     : c10::Dispatcher::singleton().findSchemaOrThrow(rerun, ""),
-                schema.arguments().size(), schema.returns().size()};
+                nullptr,
+                schema.arguments().size(),
+                schema.returns().size()};
   library->impl(name.c_str(), torch::CppFunction::makeFromBoxedFunctor(
                                   std::make_unique<Recording>(
                                       std::move(op), *std::move(original))));

@@ -7,6 +7,7 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include <optional>
 #include <string>
 
 namespace invact {
@@ -20,7 +21,9 @@ struct RecordedOp {
   };
   std::string name;
   Kind kind;
-  c10::OperatorHandle rerun;
+  // How it is run again: one of them.
+  std::optional<c10::OperatorHandle> rerun;
+  at::Tensor (*function)(const torch::jit::Stack& arguments);
   size_t arguments;  // of the op
   size_t returns;
 };

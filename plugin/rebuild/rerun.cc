@@ -1,34 +1,18 @@
 #include "plugin/rebuild/rerun.h"
 
 #include <c10/core/DeviceGuard.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <mutex>
 #include <utility>
 
-#include "plugin/guard.h"
+#include "plugin/rebuild/below_autograd.h"
 #include "plugin/rebuild/recorded_op.h"
 
 namespace invact {
 
 namespace {
-
-// A fresh thread's dispatch without autograd: no mode, transform or autocast of
-// the job's sees the op.
-class BelowAutograd {
- private:
-  const OwnWork own_;
-  const c10::InferenceMode no_inference_{false};
-  const c10::AutoGradMode no_grad_{false};
-  const c10::impl::ForceDispatchKeyGuard keys_{
-      c10::DispatchKeySet(c10::DispatchKey::BackendSelect),
-      c10::autograd_dispatch_keyset_with_ADInplaceOrView |
-          c10::autocast_dispatch_keyset};
-};
 
 // Memory that another stream's allocations are made from must not be given out
 // again before this stream is done with it.
@@ -45,7 +29,8 @@ at::Tensor Run(const Recipe& recipe) {
   for (const Recipe::Input& input : recipe.inputs) {
     stack[input.position] = input.layout.Over(Obtain(input.value));
   }
-  recipe.op->rerun.callBoxed(&stack);
+  if (recipe.op->function != nullptr) return recipe.op->function(stack);
+  recipe.op->rerun->callBoxed(&stack);
   return std::move(stack[0]).toTensor();
 }
 

@@ -1,5 +1,6 @@
 // The branch bit in the lowest mantissa bit of y, one element at a time, for
-// all processors. Only a finite y with its sign bit set has one.
+// all processors. A finite y with its sign bit set has one, and NaN, which
+// stays a NaN: hardswish makes it of -inf, left of the minimum.
 #ifndef INVACT_KERNELS_BIT_IN_Y_H_
 #define INVACT_KERNELS_BIT_IN_Y_H_
 
@@ -21,14 +22,34 @@ struct BitInY {
   using Bits = Word;
   static constexpr Word kSign = Word(Word(1) << (8 * sizeof(Word) - 1));
 
+  // The highest bit of the mantissa: a NaN with it is one whatever the others.
+  static constexpr Word kQuiet = Word((kInfinity & (~kInfinity + 1)) >> 1);
+
+  static INVACT_ANYWHERE bool Nan(Word y) {
+    return Word(y & ~kSign) > kInfinity;
+  }
   static INVACT_ANYWHERE bool Has(Word y) {
-    return y >= kSign && y < Word(kSign | kInfinity);
+    return Word(y - kSign) < kInfinity || Nan(y);
   }
   static INVACT_ANYWHERE Word Put(Word y, unsigned bit) {
-    return Has(y) ? Word((y & Word(~Word(1))) | Word(bit)) : y;
+    if (!Has(y)) return y;
+    const Word rest = Word(y & Word(~Word(1)));
+    return Word((Nan(y) ? Word(rest | kQuiet) : rest) | Word(bit));
   }
   static INVACT_ANYWHERE unsigned Take(Word y) { return Has(y) ? y & 1u : 0u; }
 };
+
+// The middle of the two neighbouring numbers that a y with the bit in it stands
+// for, of a dtype with so many bits in its mantissa: y as the bits of a float
+// before and after. Others stay as they are. Below the dtype's normal numbers
+// it is off by less than their distance.
+template <int kMantissa>
+INVACT_ANYWHERE uint32_t MiddleOfTwo(uint32_t y) {
+  static_assert(kMantissa < 23);
+  constexpr uint32_t kLowest = 1u << (23 - kMantissa);
+  const bool has = y - 0x80000000u < 0x7f800000u;
+  return has ? (y & ~kLowest) | kLowest >> 1 : y;
+}
 
 // Calls `body` with the BitInY of the dtype; `unknown` where there is none.
 template <class Body>

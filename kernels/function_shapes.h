@@ -25,9 +25,11 @@ struct Bounds {
   double error_rms[INVACT_DTYPES];
 };
 
-// The op's scalars in the order of its schema, 0 where it has fewer.
 struct Scalars {
-  float values[2];
+  float values[2];  // the op's in the order of its schema, 0 where it has fewer
+  // Neighbouring numbers of the dtype that a stored y stands for: 2 where the
+  // bit is in y. y is the middle of theirs.
+  float cells = 1;
 };
 
 template <class F>
@@ -92,13 +94,14 @@ struct Decoded : Shape<F, 1> {
   template <class S, int kDtype>
   INVACT_LANE static typename S::Float Slope(typename S::Float y,
                                              typename S::Mask bits,
-                                             const Scalars&) {
+                                             const Scalars& scalars) {
     if constexpr (kDtype == INVACT_F32) {
       return kernels::Slope<S, 8, false>(y, bits, kOf.lines, 0, kOf.slope);
     } else {
-      return kernels::Slope<S, 6, true>(y, bits, kOf.lines,
-                                        HalfCell(kOf.lines.ymin_high, kDtype),
-                                        kOf.short_slope);
+      return kernels::Slope<S, 6, true>(
+          y, bits, kOf.lines,
+          HalfCell(kOf.lines.ymin_high, kDtype) * scalars.cells,
+          kOf.short_slope);
     }
   }
 

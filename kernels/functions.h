@@ -92,13 +92,13 @@ struct Hardswish : Shape<Hardswish, 1> {
   template <class S, int kDtype>
   INVACT_LANE static typename S::Float Slope(typename S::Float y,
                                              typename S::Mask bits,
-                                             const Scalars&) {
+                                             const Scalars& scalars) {
     using Float = typename S::Float;
     const typename S::Mask left = IsLeft<S>(y, bits);
     // A stored y stands for a cell, and the root for its mean: see decode.h.
     const Float depth = S::Add(y, S::Set(kDepth));
     constexpr float kHalf = 0.125f / (1 << kMantissaBits<kDtype>);
-    const Float half = S::Set(kHalf);
+    const Float half = S::Set(kHalf * scalars.cells);
     const Float roots = S::Add(Root<S>(S::Sub(depth, half), left),
                                Root<S>(S::Add(depth, half), left));
     const Float parabola = S::Mul(roots, S::Set(0.40824829f));  // sqrt(1/6)

@@ -50,11 +50,19 @@ enum { INVACT_NOT_PREPARED = 100001 };
 
 enum { INVACT_PATTERNS = 65536 };
 
-/* Of invact_activation.flags: the bit is 1 only where y has its sign bit set,
-   so that the host may keep it in y's lowest mantissa bit there
+/* Of invact_activation.flags: the bit is 1 only where y has its sign bit set or
+   is NaN, so that the host may keep it in y's lowest mantissa bit there
    (INVACT_BITS=mantissa). `mark` does not wait for `prepare` then, and with a
    table it is such a y that `prepare` is given. */
 enum { INVACT_BIT_OF_NEGATIVES = 1 };
+/* `forward` and `backward` heed INVACT_BIT_IN_Y. To those of other activations
+   the host gives bits that it has taken out of y, one pass more each way. */
+enum { INVACT_SERVES_BIT_IN_Y = 2 };
+
+/* Of invact_call.flags: the bits are in y, and `side` is NULL. `forward` puts
+   them there, `backward` reads them and knows that a negative y stands for two
+   neighbouring numbers of the dtype. */
+enum { INVACT_BIT_IN_Y = 1 };
 
 /* What every function is told of its call. */
 struct invact_call {
@@ -63,6 +71,7 @@ struct invact_call {
   void* stream;             /* cudaStream_t; NULL on the CPU */
   const double* parameters; /* the op's scalars in the order of its schema,
                                `parameters` of them; NULL for none */
+  uint32_t flags;           /* INVACT_BIT_IN_Y, or 0 */
 };
 
 /* One function on all values of a 16-bit dtype, index: the bits of x. Host
@@ -91,7 +100,7 @@ struct invact_activation {
   uint32_t forward_exact;
   uint32_t parameters;   /* scalars that the op has beside x and the variant */
   uint32_t table_dtypes; /* dtypes (bit mask) that want `prepare` first */
-  uint32_t flags;        /* INVACT_BIT_OF_NEGATIVES, or 0 */
+  uint32_t flags;        /* of INVACT_BIT_OF_NEGATIVES and what is below it */
 
   /* Stated bound, by enum invact_dtype, of |f'(decoded from y) - f'(x)| with
      y as PyTorch rounds it: the largest over all finite x, and the root mean
@@ -150,9 +159,9 @@ int invact_register_kernels(const struct invact_registry* registry);
 int invact_register_cpu_kernels(const struct invact_registry* registry);
 
 /* Services of the two built-in libraries, not asked of others: the branch bits
-   into the lowest mantissa bit of each finite y with its sign bit set, and out
-   of it; other y are not touched, and their bit is 0. Memory, threads and
-   errors as above. */
+   into the lowest mantissa bit of each y that is NaN or finite with its sign
+   bit set, and out of it; other y are not touched, and their bit is 0. Memory,
+   threads and errors as above. */
 int invact_put_bits_in_y(const struct invact_call* call, void* y,
                          const void* side, int64_t n);
 int invact_take_bits_from_y(const struct invact_call* call, const void* y,

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <new>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/cuda/closed_kernels.cuh"
@@ -13,21 +14,6 @@
 
 namespace invact::kernels {
 namespace {
-
-// Calls `body` with a value of the element type.
-template <class Body>
-int With(int dtype, Body body) {
-  switch (dtype) {
-    case INVACT_F32:
-      return body(float{});
-    case INVACT_BF16:
-      return body(__nv_bfloat16{});
-    case INVACT_F16:
-      return body(__half{});
-    default:
-      return cudaErrorInvalidValue;
-  }
-}
 
 // With a value of the type of an arithmetic kernel.
 template <class Body>
@@ -45,11 +31,29 @@ bool Good(const invact_call* call, int64_t n, Pointers... pointers) {
          (n == 0 || ((pointers != nullptr) && ...));
 }
 
+// Whether the bits are in y: `side` is not used then. Never of an F whose bits
+// can't be there.
+template <class F>
+bool InY(const invact_call& call) {
+  return F::kBitOfNegatives && (call.flags & INVACT_BIT_IN_Y) != 0;
+}
+
+// Calls `body` with the truth of that as a constant: kernels for bits in y are
+// built for such F only.
+template <class F, class Body>
+int WithPlace(const invact_call& call, Body body) {
+  if constexpr (F::kBitOfNegatives) {
+    if (InY<F>(call)) return body(std::true_type{});
+  }
+  return body(std::false_type{});
+}
+
 // What both kinds of functions have in their registration.
 template <class F>
 constexpr invact_activation OnCuda() {
   invact_activation made = Described<F>(INVACT_CUDA);
   if (CudaForward<F>::kExact) made.forward_exact = made.dtypes;
+  if (F::kBitOfNegatives) made.flags |= INVACT_SERVES_BIT_IN_Y;
   return made;
 }
 
@@ -60,21 +64,26 @@ struct ClosedFunctions {
     return call != nullptr && (F::kScalars == 0 || call->parameters) &&
            (F::kSideBits == 0 || n == 0 || side != nullptr);
   }
+  static bool ServedInY(const invact_call* call, const void* side, int64_t n) {
+    return (call != nullptr && InY<F>(*call)) || Served(call, side, n);
+  }
 
   static int Accepts(const double* scalars) { return F::Accepts(scalars); }
 
   static int Forward(const invact_call* call, const void* x, void* y,
                      void* side, int64_t n) {
-    if (!Good(call, n, x, y) || !Served(call, side, n)) {
+    if (!Good(call, n, x, y) || !ServedInY(call, side, n)) {
       return cudaErrorInvalidValue;
     }
     if (n == 0) return cudaSuccess;
-    return With(call->dtype, [=](auto type) {
+    return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<1>(ClosedForwardKernel<F, T, true>, kClosedThreads, n,
-                       call->stream, static_cast<const T*>(x),
-                       static_cast<T*>(y), static_cast<uint8_t*>(side), n,
-                       Aligned(x, y), ScalarsOf<F>(*call));
+      return WithPlace<F>(*call, [=](auto in_y) {
+        return Launch<1>(
+            ClosedForwardKernel<F, T, true, in_y.value>, kClosedThreads, n,
+            call->stream, static_cast<const T*>(x), static_cast<T*>(y),
+            static_cast<uint8_t*>(side), n, Aligned(x, y), ScalarsOf<F>(*call));
+      });
     });
   }
 
@@ -82,10 +91,10 @@ struct ClosedFunctions {
                   void* side, int64_t n) {
     if (!Good(call, n, x, side)) return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
-    return With(call->dtype, [=](auto type) {
+    return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<1>(ClosedForwardKernel<F, T, false>, kClosedThreads, n,
-                       call->stream, static_cast<const T*>(x),
+      return Launch<1>(ClosedForwardKernel<F, T, false, false>, kClosedThreads,
+                       n, call->stream, static_cast<const T*>(x),
                        static_cast<T*>(nullptr), static_cast<uint8_t*>(side), n,
                        Aligned(x), Scalars{});
     });
@@ -93,17 +102,19 @@ struct ClosedFunctions {
 
   static int Backward(const invact_call* call, const void* y, const void* side,
                       const void* dy, void* dx, int64_t n) {
-    if (!Good(call, n, y, dy, dx) || !Served(call, side, n)) {
+    if (!Good(call, n, y, dy, dx) || !ServedInY(call, side, n)) {
       return cudaErrorInvalidValue;
     }
     if (n == 0) return cudaSuccess;
-    return With(call->dtype, [=](auto type) {
+    return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<1>(ClosedBackwardKernel<F, T>, kClosedThreads, n,
-                       call->stream, static_cast<const T*>(y),
-                       static_cast<const uint8_t*>(side),
-                       static_cast<const T*>(dy), static_cast<T*>(dx), n,
-                       Aligned(y, dy, dx), ScalarsOf<F>(*call));
+      return WithPlace<F>(*call, [=](auto in_y) {
+        return Launch<1>(ClosedBackwardKernel<F, T, in_y.value>, kClosedThreads,
+                         n, call->stream, static_cast<const T*>(y),
+                         static_cast<const uint8_t*>(side),
+                         static_cast<const T*>(dy), static_cast<T*>(dx), n,
+                         Aligned(y, dy, dx), ScalarsOf<F>(*call));
+      });
     });
   }
 
@@ -113,7 +124,7 @@ struct ClosedFunctions {
       return cudaErrorInvalidValue;
     }
     if (n == 0) return cudaSuccess;
-    return With(call->dtype, [=](auto type) {
+    return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
       return Launch<1>(ClosedReconstructKernel<F, T>, kClosedThreads, n,
                        call->stream, static_cast<const T*>(y),
@@ -138,6 +149,10 @@ template <class F, int kSlot>
 struct DecodedFunctions {
   static_assert(kSlot < kPatternSlots);
 
+  static bool Placed(const invact_call& call, const void* side, int64_t n) {
+    return InY<F>(call) || n == 0 || side != nullptr;
+  }
+
   static int Prepare(const invact_call* call, const invact_patterns* patterns) {
     if (!Good(call, 1, patterns) || call->dtype != INVACT_BF16 ||
         patterns->y == nullptr || patterns->slope == nullptr) {
@@ -152,17 +167,22 @@ struct DecodedFunctions {
 
   static int Forward(const invact_call* call, const void* x, void* y,
                      void* side, int64_t n) {
-    if (!Good(call, n, x, y, side)) return cudaErrorInvalidValue;
+    if (!Good(call, n, x, y) || !Placed(*call, side, n)) {
+      return cudaErrorInvalidValue;
+    }
     if (n == 0) return cudaSuccess;
     if (call->dtype == INVACT_BF16) {
-      return PatternForward(kSlot, *call, x, y, side, n);
+      return PatternForward(kSlot, *call, x, y, InY<F>(*call) ? nullptr : side,
+                            n);
     }
     return WithArithmetic(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<kForwardGroups<F, T>>(
-          ForwardKernel<F, T, true>, kThreads, n, call->stream,
-          static_cast<const T*>(x), static_cast<T*>(y),
-          static_cast<uint8_t*>(side), n, Aligned(x, y), F::kTables.lines.x0);
+      return WithPlace<F>(*call, [=](auto in_y) {
+        return Launch<kForwardGroups<F, T>>(
+            ForwardKernel<F, T, true, in_y.value>, kThreads, n, call->stream,
+            static_cast<const T*>(x), static_cast<T*>(y),
+            static_cast<uint8_t*>(side), n, Aligned(x, y), F::kTables.lines.x0);
+      });
     });
   }
 
@@ -170,10 +190,10 @@ struct DecodedFunctions {
                   void* side, int64_t n) {
     if (!Good(call, n, x, side)) return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
-    return With(call->dtype, [=](auto type) {
+    return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
       return Launch<kForwardGroups<F, T>>(
-          ForwardKernel<F, T, false>, kThreads, n, call->stream,
+          ForwardKernel<F, T, false, false>, kThreads, n, call->stream,
           static_cast<const T*>(x), static_cast<T*>(nullptr),
           static_cast<uint8_t*>(side), n, Aligned(x), F::kTables.lines.x0);
     });
@@ -181,7 +201,9 @@ struct DecodedFunctions {
 
   static int Backward(const invact_call* call, const void* y, const void* side,
                       const void* dy, void* dx, int64_t n) {
-    if (!Good(call, n, y, side, dy, dx)) return cudaErrorInvalidValue;
+    if (!Good(call, n, y, dy, dx) || !Placed(*call, side, n)) {
+      return cudaErrorInvalidValue;
+    }
     if (n == 0) return cudaSuccess;
     if (call->dtype == INVACT_BF16) {
       return PatternBackward(kSlot, *call, y, side, dy, dx, n);
@@ -189,11 +211,14 @@ struct DecodedFunctions {
     return WithArithmetic(call->dtype, [=](auto type) {
       using T = decltype(type);
       const DecoderLines& lines = F::kTables.lines;
-      return Launch<1>(
-          BackwardKernel<F, T>, kThreads, n, call->stream,
-          static_cast<const T*>(y), static_cast<const uint8_t*>(side),
-          static_cast<const T*>(dy), static_cast<T*>(dx), n, Aligned(y, dy, dx),
-          lines, HalfCell(lines.ymin_high, call->dtype));
+      return WithPlace<F>(*call, [=](auto in_y) {
+        return Launch<1>(
+            BackwardKernel<F, T, in_y.value>, kThreads, n, call->stream,
+            static_cast<const T*>(y), static_cast<const uint8_t*>(side),
+            static_cast<const T*>(dy), static_cast<T*>(dx), n,
+            Aligned(y, dy, dx), lines,
+            HalfCell(lines.ymin_high, call->dtype) * kCellsOf<in_y.value, T>);
+      });
     });
   }
 
@@ -201,7 +226,7 @@ struct DecodedFunctions {
                          const void* side, void* x, int64_t n) {
     if (!Good(call, n, y, side, x)) return cudaErrorInvalidValue;
     if (n == 0) return cudaSuccess;
-    return With(call->dtype, [=](auto type) {
+    return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
       return Launch<1>(ReconstructKernel<F, T>, kThreads, n, call->stream,
                        static_cast<const T*>(y),

@@ -2,7 +2,7 @@
 // thread.
 #include <cuda_runtime.h>
 
-#include "kernels/bit_in_y.h"
+#include "kernels/cuda/bits_of_y.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/kernel_api.h"
 
@@ -11,70 +11,26 @@ namespace {
 
 constexpr int kBitThreads = 128;
 
-// Eight neighbouring words, 0 past the end.
-template <class Word>
-struct alignas(16) EightWords {
-  static constexpr int kQuads = sizeof(Word) * 8 / 16;
-  Word words[8];
-
-  __device__ __forceinline__ void Load(const Word* from, int64_t count,
-                                       bool aligned) {
-    if (aligned && count >= 8) {
-#pragma unroll
-      for (int q = 0; q < kQuads; ++q) {
-        reinterpret_cast<uint4*>(words)[q] =
-            reinterpret_cast<const uint4*>(from)[q];
-      }
-    } else {
-#pragma unroll
-      for (int k = 0; k < 8; ++k) words[k] = k < count ? from[k] : Word(0);
-    }
-  }
-  __device__ __forceinline__ void Store(Word* to, int64_t count,
-                                        bool aligned) const {
-    if (aligned && count >= 8) {
-#pragma unroll
-      for (int q = 0; q < kQuads; ++q) {
-        reinterpret_cast<uint4*>(to)[q] =
-            reinterpret_cast<const uint4*>(words)[q];
-      }
-    } else {
-#pragma unroll
-      for (int k = 0; k < 8; ++k) {
-        if (k < count) to[k] = words[k];
-      }
-    }
-  }
-};
-
-template <class How>
+template <class T>
 __global__ void __launch_bounds__(kBitThreads)
-    PutKernel(typename How::Bits* y, const uint8_t* side, int64_t n,
-              bool aligned) {
+    PutKernel(T* y, const uint8_t* side, int64_t n, bool aligned) {
   const Group group = ThisGroup<1>(n, 0);
   if (group.count <= 0) return;
-  EightWords<typename How::Bits> held;
+  Eight<T> held;
   held.Load(y + group.first, group.count, aligned);
-  const unsigned bits = side[group.first / 8];
-#pragma unroll
-  for (int k = 0; k < 8; ++k) {
-    held.words[k] = How::Put(held.words[k], bits >> k & 1);
-  }
+  PutBits(side[group.first / 8], &held);
   held.Store(y + group.first, group.count, aligned);
 }
 
-template <class How>
+// What is left of a last byte is 0, as Load leaves it.
+template <class T>
 __global__ void __launch_bounds__(kBitThreads)
-    TakeKernel(const typename How::Bits* y, uint8_t* side, int64_t n,
-               bool aligned) {
+    TakeKernel(const T* y, uint8_t* side, int64_t n, bool aligned) {
   const Group group = ThisGroup<1>(n, 0);
   if (group.count <= 0) return;
-  EightWords<typename How::Bits> held;
+  Eight<T> held;
   held.Load(y + group.first, group.count, aligned);
-  unsigned bits = 0;
-#pragma unroll
-  for (int k = 0; k < 8; ++k) bits |= How::Take(held.words[k]) << k;
-  side[group.first / 8] = static_cast<uint8_t>(bits);
+  side[group.first / 8] = static_cast<uint8_t>(TakeBits(held));
 }
 
 bool Good(const invact_call* call, const void* y, const void* side, int64_t n) {
@@ -88,11 +44,11 @@ extern "C" __attribute__((visibility("default"))) int invact_put_bits_in_y(
     const invact_call* call, void* y, const void* side, int64_t n) {
   if (!Good(call, y, side, n)) return cudaErrorInvalidValue;
   if (n == 0) return cudaSuccess;
-  return WithBitInY(call->dtype, cudaErrorInvalidValue, [=](auto how) {
-    using How = decltype(how);
-    return Launch<1>(PutKernel<How>, kBitThreads, n, call->stream,
-                     static_cast<typename How::Bits*>(y),
-                     static_cast<const uint8_t*>(side), n, Aligned(y));
+  return WithElement(call->dtype, [=](auto type) {
+    using T = decltype(type);
+    return Launch<1>(PutKernel<T>, kBitThreads, n, call->stream,
+                     static_cast<T*>(y), static_cast<const uint8_t*>(side), n,
+                     Aligned(y));
   });
 }
 
@@ -100,11 +56,11 @@ extern "C" __attribute__((visibility("default"))) int invact_take_bits_from_y(
     const invact_call* call, const void* y, void* side, int64_t n) {
   if (!Good(call, y, side, n)) return cudaErrorInvalidValue;
   if (n == 0) return cudaSuccess;
-  return WithBitInY(call->dtype, cudaErrorInvalidValue, [=](auto how) {
-    using How = decltype(how);
-    return Launch<1>(TakeKernel<How>, kBitThreads, n, call->stream,
-                     static_cast<const typename How::Bits*>(y),
-                     static_cast<uint8_t*>(side), n, Aligned(y));
+  return WithElement(call->dtype, [=](auto type) {
+    using T = decltype(type);
+    return Launch<1>(TakeKernel<T>, kBitThreads, n, call->stream,
+                     static_cast<const T*>(y), static_cast<uint8_t*>(side), n,
+                     Aligned(y));
   });
 }
 

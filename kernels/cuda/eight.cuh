@@ -8,7 +8,31 @@
 
 #include <cstdint>
 
+#include "kernels/kernel_api.h"
+
 namespace invact::kernels {
+
+template <class T>
+inline constexpr int kDtypeOf = INVACT_F32;
+template <>
+inline constexpr int kDtypeOf<__nv_bfloat16> = INVACT_BF16;
+template <>
+inline constexpr int kDtypeOf<__half> = INVACT_F16;
+
+// Calls `body` with a value of the dtype's type.
+template <class Body>
+int WithElement(int dtype, Body body) {
+  switch (dtype) {
+    case INVACT_F32:
+      return body(float{});
+    case INVACT_BF16:
+      return body(__nv_bfloat16{});
+    case INVACT_F16:
+      return body(__half{});
+    default:
+      return INVACT_BAD_ARGUMENT;
+  }
+}
 
 __device__ __forceinline__ float ToFloat(float v) { return v; }
 __device__ __forceinline__ float ToFloat(__nv_bfloat16 v) {

@@ -118,7 +118,8 @@ __device__ __forceinline__ unsigned SlopeTimes(unsigned dy, unsigned y,
   return Two::Bits(__hmin2_nan(Two::Of(product), most));
 }
 
-// `side` is null where the function has no branches.
+// `side` is null where the function has no branches, and where y as it was
+// learnt has them already.
 __global__ void __launch_bounds__(kForwardThreads)
     PatternForwardKernel(const __nv_bfloat16* x, __nv_bfloat16* y,
                          uint8_t* side, int64_t n, bool aligned,
@@ -145,6 +146,9 @@ __global__ void __launch_bounds__(kForwardThreads)
   held.Store(y + group.first, group.count, aligned);
 }
 
+// With kBitInY a pair of y has its own bits: 0 but where y is negative. (A NaN
+// gives NaN whatever its bit.)
+template <bool kBitInY>
 __global__ void __launch_bounds__(kBackwardThreads)
     PatternBackwardKernel(const __nv_bfloat16* y, const uint8_t* side,
                           const __nv_bfloat16* dy, __nv_bfloat16* dx, int64_t n,
@@ -154,8 +158,10 @@ __global__ void __launch_bounds__(kBackwardThreads)
   Eight<__nv_bfloat16> in, gradient;
   in.Load(y + group.first, group.count, aligned);
   gradient.Load(dy + group.first, group.count, aligned);
-  const unsigned bits =
-      side != nullptr && group.count > 0 ? side[group.first / 8] : 0;
+  unsigned bits = 0;
+  if constexpr (!kBitInY) {
+    if (side != nullptr && group.count > 0) bits = side[group.first / 8];
+  }
 #pragma unroll
   for (unsigned i = threadIdx.x; i < kSlopeBytes / sizeof(uint4);
        i += kBackwardThreads) {
@@ -169,8 +175,9 @@ __global__ void __launch_bounds__(kBackwardThreads)
   unsigned* const dys = reinterpret_cast<unsigned*>(gradient.elements);
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
-    dys[k] = SlopeTimes(dys[k], ys[k], spread[k / 2] >> k % 2 * 2 & kBoth, view,
-                        table);
+    const unsigned left =
+        kBitInY ? ys[k] & SignBits(ys[k]) : spread[k / 2] >> k % 2 * 2 & kBoth;
+    dys[k] = SlopeTimes(dys[k], ys[k], left, view, table);
   }
   gradient.Store(dx + group.first, group.count, aligned);
 }

@@ -89,7 +89,10 @@ int PatternBackward(int slot, const invact_call& call, const void* y,
   const int error = FindReady(slot, &mine);
   if (error != 0) return error;
   using T = __nv_bfloat16;
-  return Launch<1>(PatternBackwardKernel, kBackwardThreads, n, call.stream,
+  const auto kernel = (call.flags & INVACT_BIT_IN_Y) != 0
+                          ? PatternBackwardKernel<true>
+                          : PatternBackwardKernel<false>;
+  return Launch<1>(kernel, kBackwardThreads, n, call.stream,
                    static_cast<const T*>(y), static_cast<const uint8_t*>(side),
                    static_cast<const T*>(dy), static_cast<T*>(dx), n,
                    Aligned(y, dy, dx), mine->view);

@@ -20,7 +20,8 @@ int PreparePatterns(int slot, const invact_call& call,
                     const invact_patterns& patterns, float x0);
 
 // Enqueue y and the bits, and dx = dy * f'(x), of n > 0 elements; any thread.
-// `side` is null where there are no bits.
+// `side` is null where there are no bits, or where call.flags has them in y:
+// the outputs that were learnt are then such as have them already.
 int PatternForward(int slot, const invact_call& call, const void* x, void* y,
                    void* side, int64_t n);
 int PatternBackward(int slot, const invact_call& call, const void* y,

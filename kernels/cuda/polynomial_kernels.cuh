@@ -5,6 +5,7 @@
 
 #include <type_traits>
 
+#include "kernels/cuda/bits_of_y.cuh"
 #include "kernels/cuda/eight.cuh"
 #include "kernels/cuda/forward.cuh"
 #include "kernels/cuda/lane.cuh"
@@ -35,8 +36,8 @@ template <class F, class T>
 constexpr int kForwardGroups = std::is_same_v<F, Gelu> && sizeof(T) == 2 ? 2
                                                                          : 1;
 
-// Without kValues: the bits alone.
-template <class F, class T, bool kValues>
+// Without kValues: the bits alone. With kBitInY they go into y.
+template <class F, class T, bool kValues, bool kBitInY>
 __global__ void __launch_bounds__(kThreads)
     ForwardKernel(const T* x, T* y, uint8_t* side, int64_t n, bool aligned,
                   float x0) {
@@ -51,10 +52,13 @@ __global__ void __launch_bounds__(kThreads)
   for (int g = 0; g < kGroups; ++g) {
     const Group group = ThisGroup<kGroups>(n, g);
     if (group.count <= 0) return;
-    side[group.first / 8] = static_cast<uint8_t>(BitsBelow(held[g], x0));
+    const unsigned bits = BitsBelow(held[g], x0);
     if constexpr (kValues) {
       ForEach(&held[g],
               [](float value, int) { return CudaForward<F>::Of(value, {}); });
+    }
+    KeepBits<kBitInY>(bits, &held[g], side, group.first);
+    if constexpr (kValues) {
       held[g].Store(y + group.first, group.count, aligned);
     }
   }
@@ -62,7 +66,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // In 16 bits as many threads as an SM holds: their arithmetic hides memory's
 // latency only then.
-template <class F, class T>
+template <class F, class T, bool kBitInY>
 __global__ void __launch_bounds__(kThreads, sizeof(T) == 2 ? 16 : 1)
     BackwardKernel(const T* y, const uint8_t* side, const T* dy, T* dx,
                    int64_t n, bool aligned, DecoderLines lines,
@@ -73,7 +77,8 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 2 ? 16 : 1)
   Eight<T> in, gradient;
   in.Load(y + group.first, group.count, aligned);
   gradient.Load(dy + group.first, group.count, aligned);
-  const unsigned bits = group.count > 0 ? side[group.first / 8] : 0;
+  const unsigned bits =
+      group.count > 0 ? BranchBits<kBitInY>(in, side, group.first) : 0;
   if constexpr (kShort) {
     Stage(kDeviceTables<F>.short_slope, &table);
   } else {
@@ -83,8 +88,8 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 2 ? 16 : 1)
   if (group.count <= 0) return;
   ForEach(&gradient, [&](float value, int k) {
     return value * Slope < Lane, kShort ? 6 : 8,
-           kShort > (ToFloat(in.elements[k]), bits >> k & 1, lines, half_cell,
-                     table);
+           kShort > (Decodable<kBitInY>(in.elements[k]), bits >> k & 1, lines,
+                     half_cell, table);
   });
   gradient.Store(dx + group.first, group.count, aligned);
 }

@@ -193,7 +193,8 @@ class Substitution final : public c10::OperatorKernel {
       return false;
     }
     if (kernels == nullptr) return true;
-    if (kernels->side_bits > 0) {
+    const bool in_one_pass = call.bit_in_y && ours && InOnePass(*kernels);
+    if (kernels->side_bits > 0 && !in_one_pass) {
       *bits = at::empty({INVACT_SIDE_BYTES(x.numel())},
                         x.options().dtype(at::kByte));
     }
@@ -202,12 +203,13 @@ class Substitution final : public c10::OperatorKernel {
     int error = 0;
     if (ours) {
       error = RunKernel(*kernels, KernelCall::kForward, parameters, x,
-                        x.const_data_ptr(), y.data_ptr(), side, nullptr);
+                        x.const_data_ptr(), y.data_ptr(), side, nullptr,
+                        in_one_pass ? INVACT_BIT_IN_Y : 0);
     } else if (side != nullptr) {
       error = RunKernel(*kernels, KernelCall::kMark, parameters, x,
                         x.const_data_ptr(), y.const_data_ptr(), side, nullptr);
     }
-    if (error == 0 && call.bit_in_y) {
+    if (error == 0 && call.bit_in_y && !in_one_pass) {
       error = PutBitsInY(y, side);
       *bits = at::Tensor();
     }

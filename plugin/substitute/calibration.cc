@@ -138,9 +138,12 @@ Reason Try(const Inversion& call, const Key& key, at::Device device,
   const Shared dy = MakeShared(count, key.dtype, device);
   const Shared dx = MakeShared(count, key.dtype, device);
   dy.host.fill_(1);
+  const bool in_one_pass = call.bit_in_y && InOnePass(kernels);
+  const uint32_t flags = in_one_pass ? INVACT_BIT_IN_Y : 0;
   if (wants(kernels.forward_exact)) {
     Check(RunKernel(kernels, KernelCall::kForward, parameters, x,
-                    x.const_data_ptr(), y.device.data_ptr(), bits, nullptr),
+                    x.const_data_ptr(), y.device.data_ptr(),
+                    in_one_pass ? nullptr : bits, nullptr, flags),
           "the forward kernel");
   } else {
     y.host.copy_(samples.y().host);
@@ -151,13 +154,13 @@ Reason Try(const Inversion& call, const Key& key, at::Device device,
             "the marking kernel");
     }
   }
-  if (call.bit_in_y) {
+  if (call.bit_in_y && !in_one_pass) {
     Check(PutBitsInY(y.device, bits), "putting the bits into y");
     Check(TakeBitsFromY(y.device, bits), "taking the bits from y");
   }
   Check(RunKernel(kernels, KernelCall::kBackward, parameters, x,
-                  y.device.const_data_ptr(), bits, dy.device.const_data_ptr(),
-                  dx.device.data_ptr()),
+                  y.device.const_data_ptr(), in_one_pass ? nullptr : bits,
+                  dy.device.const_data_ptr(), dx.device.data_ptr(), flags),
         "the backward kernel");
   stream.Wait();
   return samples.Judge(kernels, y.host,

@@ -20,8 +20,8 @@ using torch::autograd::variable_list;
 
 namespace {
 
-const void* BitsOf(const HeldOutput::View& held) {
-  return held.bits.defined() ? held.bits.const_data_ptr() : nullptr;
+const void* BytesOf(const at::Tensor& bits) {
+  return bits.defined() ? bits.const_data_ptr() : nullptr;
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ variable_list InvertNode::apply(variable_list&& grads) {
   variable_list inputs(1);
   const at::Tensor& dy = grads[0];
   if (!dy.defined() || !task_should_compute_output(0)) return inputs;
-  const HeldOutput::View held = Held();
+  const HeldOutput::View held = held_->Read();
   if (held_->InputWritten()) ThrowInputWritten(held);
   const bool plain = !c10::GradMode::is_enabled() && PlainTensor(dy) &&
                      PlainDispatch() &&
@@ -41,18 +41,16 @@ variable_list InvertNode::apply(variable_list&& grads) {
   return inputs;
 }
 
-// With the bits for as long as the caller needs them.
-HeldOutput::View InvertNode::Held() const {
-  HeldOutput::View held = held_->Read();
-  if (!call_.bit_in_y) return held;
+// Packed, out of a y that has them.
+at::Tensor InvertNode::TakenBits(const at::Tensor& y) const {
   const c10::AutoGradMode no_grad(false);
-  held.bits = at::empty({INVACT_SIDE_BYTES(held.y.numel())},
-                        held.y.options().dtype(at::kByte));
-  const int error = TakeBitsFromY(held.y, held.bits.data_ptr());
+  at::Tensor bits =
+      at::empty({INVACT_SIDE_BYTES(y.numel())}, y.options().dtype(at::kByte));
+  const int error = TakeBitsFromY(y, bits.data_ptr());
   TORCH_CHECK(error == 0, "invact: reading the bits of ", name(),
               " failed with error ", error,
               "; INVACT_BITS=packed runs this job without it");
-  return held;
+  return bits;
 }
 
 void InvertNode::release_variables() {
@@ -87,11 +85,14 @@ at::Tensor InvertNode::Invert(const HeldOutput::View& held,
     aligned = at::empty_like(held.y);
     aligned.copy_(dy);
   }
+  const bool in_one_pass = call_.bit_in_y && InOnePass(*call_.kernels);
+  const at::Tensor bits =
+      call_.bit_in_y && !in_one_pass ? TakenBits(held.y) : held.bits;
   at::Tensor dx = at::empty_like(held.y);
-  const int error = RunKernel(*call_.kernels, KernelCall::kBackward,
-                              call_.arguments.parameters.data(), held.y,
-                              held.y.const_data_ptr(), BitsOf(held),
-                              aligned.const_data_ptr(), dx.data_ptr());
+  const int error = RunKernel(
+      *call_.kernels, KernelCall::kBackward, call_.arguments.parameters.data(),
+      held.y, held.y.const_data_ptr(), BytesOf(bits), aligned.const_data_ptr(),
+      dx.data_ptr(), in_one_pass ? INVACT_BIT_IN_Y : 0);
   TORCH_CHECK(error == 0, "invact: the backward kernel of ", name(),
               " failed with error ", error,
               "; INVACT_POLICY=observe runs this job without it");
@@ -105,11 +106,12 @@ at::Tensor InvertNode::Reconstruct(const HeldOutput::View& held) const {
     const at::Tensor x = call_.op->reconstruct(held.y, call_.arguments);
     return x.is_same(held.y) ? held.y.tensor_data() : x;
   }
+  const at::Tensor bits = call_.bit_in_y ? TakenBits(held.y) : held.bits;
   at::Tensor x = at::empty_like(held.y);
   const int error =
       RunKernel(*call_.kernels, KernelCall::kReconstruct,
                 call_.arguments.parameters.data(), held.y,
-                held.y.const_data_ptr(), BitsOf(held), x.data_ptr(), nullptr);
+                held.y.const_data_ptr(), BytesOf(bits), x.data_ptr(), nullptr);
   TORCH_CHECK(error == 0, "invact: rebuilding the input of ", name(),
               " failed with error ", error,
               "; INVACT_POLICY=observe runs this job without it");

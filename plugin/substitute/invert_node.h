@@ -37,7 +37,7 @@ class InvertNode final : public torch::autograd::Node {
 
  private:
   [[noreturn]] void ThrowInputWritten(const HeldOutput::View& held) const;
-  HeldOutput::View Held() const;
+  at::Tensor TakenBits(const at::Tensor& y) const;
   at::Tensor Invert(const HeldOutput::View& held, const at::Tensor& dy) const;
   at::Tensor Reconstruct(const HeldOutput::View& held) const;
   at::Tensor ThroughInput(const HeldOutput::View& held,

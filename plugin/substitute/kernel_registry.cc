@@ -174,7 +174,7 @@ std::vector<std::string> ServedOps() {
 
 invact_call DescribeCall(const at::Tensor& like, const double* parameters) {
   invact_call call = {sizeof(call), KernelDtype(like.scalar_type()), nullptr,
-                      parameters};
+                      parameters, 0};
   if (like.is_cuda()) {
     const c10::impl::VirtualGuardImpl device(c10::DeviceType::CUDA);
     call.stream = device.getStreamNativeHandle(device.getStream(like.device()));
@@ -184,7 +184,7 @@ invact_call DescribeCall(const at::Tensor& like, const double* parameters) {
 
 int RunKernel(const invact_activation& activation, KernelCall call,
               const double* parameters, const at::Tensor& like, const void* a,
-              const void* b, const void* c, void* d) noexcept {
+              const void* b, const void* c, void* d, uint32_t flags) noexcept {
   const auto width = static_cast<int64_t>(like.element_size());
   const auto run = [&](const invact_call& told, int64_t begin, int64_t n) {
     auto at = [&](const void* p) {
@@ -212,9 +212,12 @@ int RunKernel(const invact_activation& activation, KernelCall call,
   try {
     if (like.is_cuda()) {
       const c10::DeviceGuard guard(like.device());
-      return run(DescribeCall(like, parameters), 0, like.numel());
+      invact_call told = DescribeCall(like, parameters);
+      told.flags = flags;
+      return run(told, 0, like.numel());
     }
-    const invact_call told = DescribeCall(like, parameters);
+    invact_call told = DescribeCall(like, parameters);
+    told.flags = flags;
     std::atomic<int> error{0};
     // Ranges begin at any boundary: count in groups of 8.
     const int64_t groups = (like.numel() + 7) / 8;

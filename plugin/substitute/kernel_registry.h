@@ -33,11 +33,12 @@ bool Serves(const invact_activation& activation,
 // Calls one function of the activation over the elements of `like`: on the CPU
 // split over torch's threads at multiples of 8 elements, on CUDA on the
 // tensor's device and current stream. `a`..`d` are the function's pointers in
-// its own order. 0 or the kernel's error.
+// its own order, `flags` those of invact_call. 0 or the kernel's error.
 enum class KernelCall { kForward, kBackward, kReconstruct, kMark };
 int RunKernel(const invact_activation& activation, KernelCall call,
               const double* parameters, const at::Tensor& like, const void* a,
-              const void* b, const void* c, void* d) noexcept;
+              const void* b, const void* c, void* d,
+              uint32_t flags = 0) noexcept;
 // The call's description for functions that take the tensor as a whole.
 invact_call DescribeCall(const at::Tensor& like, const double* parameters);
 

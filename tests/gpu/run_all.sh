@@ -44,7 +44,7 @@ step bandwidth 100 "$python" "$here/kernels/bench_kernels.py"
 step fuse 90 "$python" "$here/fuse/check_fuse.py"
 step models 160 "$python" "$here/models/run_models.py"
 step doors 100 "$python" "$here/doors/open_doors.py"
-step calibration 90 "$python" "$here/jobs/check_calibration.py"
+step calibration 150 "$python" "$here/jobs/check_calibration.py"
 step jobs 160 "$python" "$here/jobs/compare_jobs.py"
 # The processor's part, here for a machine that does nothing else.
 step costs 70 "$python" "$here/../bench/plugin/bench_costs.py" --rounds 60 \

@@ -8,12 +8,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <string>
 #include <utility>
 
+#include "tests/gpu/kernels/library_path.h"
 #include "tests/unit/kernels/harness.h"
 #include "tests/unit/kernels/number.h"
 #include "tests/unit/kernels/patterns.h"
@@ -47,16 +47,6 @@ int Collect(void* ctx, const invact_activation* activation) {
   return 0;
 }
 
-// Beside the build's other libraries, wherever the build was copied to.
-std::string LibraryPath() {
-  const char* folder = std::getenv("INVACT_LIB_DIR");
-  if (folder != nullptr) return std::string(folder) + "/libinvact-cuda.so";
-  return std::filesystem::read_symlink("/proc/self/exe")
-             .parent_path()
-             .parent_path() /
-         "lib/libinvact-cuda.so";
-}
-
 std::vector<const invact_activation*> Registered() {
   std::vector<const invact_activation*> added;
   void* library = dlopen(LibraryPath().c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -85,7 +75,7 @@ void Prepare(const Subject& subject) {
   const invact_activation& activation = *subject.activation;
   for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
     if ((activation.table_dtypes >> dtype & 1) == 0) continue;
-    const invact_call call = {sizeof(call), dtype, nullptr, nullptr};
+    const invact_call call = {sizeof(call), dtype, nullptr, nullptr, 0};
     uint64_t memory[4] = {};
     Unprepared()[&activation][dtype] = {
         activation.forward(&call, memory, memory, memory, 1),
@@ -176,7 +166,7 @@ TEST_P(CudaKernel, ServesMoreThanTwoToThe31Elements) {
                        cudaMemcpyHostToDevice));
   }
 
-  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, scalars()};
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, scalars(), 0};
   ASSERT_EQ(activation().forward(&call, a, b, side, kCount), 0);
   CUDA_OK(cudaDeviceSynchronize());
   ExpectRepeats(b, kCount * 2, ys.data(), kPeriod * 2, "y");
@@ -212,7 +202,7 @@ TEST_P(CudaKernel, CanBeCapturedInAGraph) {
   CUDA_OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
 
   CUDA_OK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  const invact_call call = {sizeof(call), INVACT_BF16, stream, scalars()};
+  const invact_call call = {sizeof(call), INVACT_BF16, stream, scalars(), 0};
   EXPECT_EQ(activation().forward(&call, in, y, side, kCount), 0);
   EXPECT_EQ(activation().backward(&call, y, side, y, dx, kCount), 0);
   cudaGraph_t graph;
@@ -309,8 +299,8 @@ TEST_P(CudaKernel, NeighboursDoNotMatter) {
 TEST_P(CudaKernel, BadPatternsAreRefused) {
   if (activation().table_dtypes == 0) GTEST_SKIP() << "needs no patterns";
   const Patterns good(INVACT_BF16, subject().reference);
-  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr};
-  const invact_call other = {sizeof(call), INVACT_F32, nullptr, nullptr};
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr, 0};
+  const invact_call other = {sizeof(call), INVACT_F32, nullptr, nullptr, 0};
   const invact_patterns no_y = {sizeof(no_y), 0, nullptr, good.slope.data()};
   const invact_patterns no_slope = {sizeof(no_y), 0, good.y.data(), nullptr};
   EXPECT_NE(activation().prepare(&call, nullptr), 0);
@@ -323,74 +313,13 @@ TEST_P(CudaKernel, BadPatternsAreRefused) {
 TEST_P(CudaKernel, ALaunchThatIsRefusedIsReported) {
   // More blocks than a grid has; nothing is enqueued, nothing stays broken.
   uint64_t memory[4] = {};
-  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr};
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr, 0};
   EXPECT_NE(activation().forward(&call, memory, memory, memory,
                                  std::numeric_limits<int64_t>::max() / 4),
             0);
   EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   Bits x = Period(64);
   EXPECT_EQ(Harness(subject(), INVACT_BF16).Forward(x).y.size(), x.size());
-}
-
-// INVACT_BITS=mantissa: on every pattern (in float32 every 16-bit pattern twice
-// over), at every length and offset to 33.
-using Put = int (*)(const invact_call*, void*, const void*, int64_t);
-using Take = int (*)(const invact_call*, const void*, void*, int64_t);
-
-template <class Word>
-void ExpectBitsInY(int dtype, Word infinity, Put put, Take take) {
-  constexpr Word kSign = Word(1) << (8 * sizeof(Word) - 1);
-  const invact_call call = {sizeof(call), dtype, nullptr, nullptr};
-  DeviceMemory memory;
-  const auto check = [&](const std::vector<Word>& y, size_t offset) {
-    const size_t n = y.size();
-    Bytes side(INVACT_SIDE_BYTES(n)), taken(side.size());
-    for (size_t i = 0; i < n; ++i) side[i / 8] |= (i * 7 / 3 & 1) << i % 8;
-    auto* device =
-        static_cast<Word*>(memory.Allocate((n + offset + 1) * sizeof(Word)));
-    void* bits = memory.Allocate(side.size());
-    memory.CopyIn(device + offset, y.data(), n * sizeof(Word));
-    memory.CopyIn(bits, side.data(), side.size());
-    ASSERT_EQ(put(&call, device + offset, bits, n), 0);
-    ASSERT_EQ(take(&call, device + offset, bits, n), 0);
-    std::vector<Word> got(n);
-    memory.CopyOut(got.data(), device + offset, n * sizeof(Word));
-    memory.CopyOut(taken.data(), bits, side.size());
-    for (size_t i = 0; i < n; ++i) {
-      const bool has = (y[i] & kSign) != 0 && Word(y[i] & ~kSign) < infinity;
-      const unsigned bit = side[i / 8] >> i % 8 & 1;
-      ASSERT_EQ(got[i], has ? Word(y[i] / 2 * 2 + bit) : y[i]) << y[i];
-      ASSERT_EQ(taken[i / 8] >> i % 8 & 1, has ? int(bit) : 0) << y[i];
-    }
-    memory.Free(device);
-    memory.Free(bits);
-  };
-  std::vector<Word> all;
-  for (uint32_t pattern = 0; pattern < INVACT_PATTERNS; ++pattern) {
-    all.push_back(sizeof(Word) == 2 ? Word(pattern)
-                                    : Word(pattern << 16 | pattern));
-  }
-  check(all, 0);
-  for (size_t offset : {0, 1, 3}) {
-    for (size_t n = 1; n <= 33; ++n) {
-      check(std::vector<Word>(all.end() - 0x2010, all.end() - 0x2010 + n),
-            offset);
-    }
-  }
-}
-
-TEST(CudaBitInY, TellsWhatWasPutIntoNegativesAndTouchesNothingElse) {
-  if (Subjects().empty()) GTEST_SKIP() << "no CUDA device";
-  void* library = dlopen(LibraryPath().c_str(), RTLD_NOW | RTLD_LOCAL);
-  ASSERT_NE(library, nullptr);
-  const auto put =
-      reinterpret_cast<Put>(dlsym(library, "invact_put_bits_in_y"));
-  const auto take =
-      reinterpret_cast<Take>(dlsym(library, "invact_take_bits_from_y"));
-  ASSERT_TRUE(put != nullptr && take != nullptr);
-  ExpectBitsInY<uint32_t>(INVACT_F32, 0x7f800000u, put, take);
-  ExpectBitsInY<uint16_t>(INVACT_BF16, 0x7f80u, put, take);
-  ExpectBitsInY<uint16_t>(INVACT_F16, 0x7c00u, put, take);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CudaKernel,

@@ -45,6 +45,31 @@ def outputs_and_gradients(probe):
 
 
 @case
+def what_is_not_finite(probe):
+    """Outputs and gradients of -inf, inf and NaN, among others."""
+    for name, (function, _) in FUNCTIONS.items():
+        for label, dtype in DTYPES.items():
+            x = torch.tensor([float("-inf"), -1.0, float("inf"), float("nan"),
+                              1.0, -float("nan"), float("-inf")], dtype=dtype)
+            dx, served, y = gradient(f"odd_{name}_{label}", function, x)
+            probe.fact(**{f"{name}_{label}": served})
+            probe.note(**{f"{name}_{label}": [
+                [None if v != v else v for v in tensor.double().tolist()]
+                for tensor in (y, dx)]})
+
+
+@case
+def an_output_that_nothing_else_keeps(probe):
+    """Holding y in place of x gains nothing: the bytes stay what they are."""
+    x = torch.linspace(-4, 4, 1000)
+    for _ in range(2):
+        leaf = x.clone().requires_grad_()
+        weight = torch.ones(1000, dtype=torch.float64)
+        probe.step(lambda: (in_module("unkept", F.hardswish)(leaf * 1).double()
+                            * weight).sum())
+
+
+@case
 def a_step_has_no_side_bytes(probe):
     torch.manual_seed(3)
     for name, (function, _) in FUNCTIONS.items():

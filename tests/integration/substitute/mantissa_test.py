@@ -23,11 +23,12 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mantissa")
     with Workplace(folder) as place:
         out = {"MANTISSA_OUT": str(folder)}
-        cases_of(place.plain(JOB, "outputs_and_gradients", env=out))
+        plain = cases_of(place.plain(JOB, "outputs_and_gradients",
+                                     "what_is_not_finite", env=out))
         seen = place.attached(JOB, policy="invert",
                               env={**out, "INVACT_BITS": "mantissa"})
         return (cases_of(seen), seen.stderr, torch.load(folder / "plain.pt"),
-                torch.load(folder / "seen.pt"))
+                torch.load(folder / "seen.pt"), plain)
 
 
 def words(tensor):
@@ -120,6 +121,37 @@ def test_float32_gradients_stay_within_twice_the_packed_bounds(runs, name):
     print(f"{name}: largest {float(error.max()):.2e}")
     assert error.max() <= 3.2e-4
     assert error[:400_001].square().mean().sqrt() <= 4e-6
+
+
+def test_what_is_not_finite_has_the_slope_that_eager_gives_it(runs):
+    """Hardswish of -inf is NaN and has the slope 0; a NaN stays one."""
+    plain = runs[4]["what_is_not_finite"]["notes"]
+    seen = runs[0]["what_is_not_finite"]["notes"]
+    assert len(plain) == len(ALL)
+    assert all(runs[0]["what_is_not_finite"]["facts"].values())
+    for name in plain:
+        for i, x in enumerate(("-inf", "-1", "inf", "nan", "1", "nan",
+                               "-inf")):
+            (y, dx), (truth, slope) = ([kept[i] for kept in notes[name]]
+                                       for notes in (seen, plain))
+            if x == "nan":
+                assert y is None and truth is None
+                # Eager's vector code has 1 or 0 there in some dtypes.
+                assert dx is None or name.startswith("hardswish")
+            elif x in ("-inf", "inf"):
+                assert y == truth, (name, x)
+                # Eager's slope may be NaN where ours is the limit.
+                assert slope is None or dx == slope, (name, x)
+            else:
+                assert dx == pytest.approx(slope, abs=2e-2), (name, x)
+
+
+def test_an_output_that_nothing_else_keeps_gains_nothing(runs):
+    steps = runs[0]["an_output_that_nothing_else_keeps"]["steps"]
+    assert len(steps) == 2
+    for step in steps:
+        assert step["baseline"] == 1000 * 4 + 1000 * 8
+        assert step["held"] == step["baseline"]
 
 
 def test_nothing_is_held_beside_the_output(runs):

@@ -38,7 +38,7 @@ void Prepare(const Subject& subject) {
   const invact_activation& a = *subject.activation;
   for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
     if ((a.table_dtypes >> dtype & 1) == 0) continue;
-    const invact_call call = {sizeof(call), dtype, nullptr, nullptr};
+    const invact_call call = {sizeof(call), dtype, nullptr, nullptr, 0};
     uint64_t memory[4] = {};
     SaidUnprepared().push_back(
         a.backward(&call, memory, memory, memory, memory, 1));
@@ -106,8 +106,8 @@ TEST(CpuTables, NothingIsServedBeforeItIsPrepared) {
 TEST(CpuTables, BadPatternsAreRefused) {
   const invact_activation& gelu = *Subjects().at(0).activation;
   const Patterns good(INVACT_BF16, INVACT_REFERENCE_GELU);
-  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr};
-  const invact_call other = {sizeof(call), INVACT_F32, nullptr, nullptr};
+  const invact_call call = {sizeof(call), INVACT_BF16, nullptr, nullptr, 0};
+  const invact_call other = {sizeof(call), INVACT_F32, nullptr, nullptr, 0};
   const invact_patterns no_y = {sizeof(no_y), 0, nullptr, good.slope.data()};
   const invact_patterns no_slope = {sizeof(no_y), 0, good.y.data(), nullptr};
   EXPECT_NE(gelu.prepare(&call, nullptr), 0);

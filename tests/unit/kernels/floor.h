@@ -1,5 +1,6 @@
 // The least error that any decoder of a 16-bit y and one branch bit can have,
-// from all patterns: inputs with one (y, bit) cannot be told apart.
+// from all patterns: inputs with one (y, bit), or whatever else is stored of
+// them, cannot be told apart.
 #ifndef INVACT_TESTS_UNIT_KERNELS_FLOOR_H_
 #define INVACT_TESTS_UNIT_KERNELS_FLOOR_H_
 
@@ -18,7 +19,9 @@ struct Floor {
   double rms;      // f' about its mean over the x of one code, x ~ N(0, 1)
 };
 
-inline Floor FloorOf(int dtype, int function) {
+// `stored` of (y, bit) is all that is kept.
+template <class Stored>
+Floor FloorOf(int dtype, int function, Stored stored) {
   struct Code {
     double least = 1e9, most = -1e9, weight = 0, sum = 0, squares = 0;
   };
@@ -29,7 +32,7 @@ inline Floor FloorOf(int dtype, int function) {
     const double x = FromBits(dtype, sample.bits[i]);
     const double slope = invact_reference_slope(function, x);
     const uint32_t y = ToBits(dtype, invact_reference_value(function, x));
-    Code& code = codes[y << 1 | (x < x0 ? 1 : 0)];  // no NaN is less
+    Code& code = codes[stored(y, x < x0 ? 1u : 0u)];  // no NaN is less
     code.least = std::min(code.least, slope);
     code.most = std::max(code.most, slope);
     code.weight += sample.weights[i];
@@ -48,6 +51,11 @@ inline Floor FloorOf(int dtype, int function) {
   }
   floor.rms = std::sqrt(floor.rms / weight);
   return floor;
+}
+
+inline Floor FloorOf(int dtype, int function) {
+  return FloorOf(dtype, function,
+                 [](uint32_t y, uint32_t bit) { return y << 1 | bit; });
 }
 
 }  // namespace invact::kernels

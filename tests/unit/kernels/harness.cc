@@ -71,7 +71,7 @@ class Buffer {
 
 invact_call Harness::Call() const {
   return {sizeof(invact_call), dtype_, nullptr,
-          subject_.scalars.empty() ? nullptr : subject_.scalars.data()};
+          subject_.scalars.empty() ? nullptr : subject_.scalars.data(), 0};
 }
 
 Bytes Harness::SideBytes(size_t count, uint8_t fill) const {

@@ -9,7 +9,8 @@ _POINTER, _INT, _LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 
 class Call(ctypes.Structure):
     _fields_ = [("size", ctypes.c_uint32), ("dtype", ctypes.c_int32),
-                ("stream", _POINTER), ("parameters", _POINTER)]
+                ("stream", _POINTER), ("parameters", _POINTER),
+                ("flags", ctypes.c_uint32)]
 
 
 class Patterns(ctypes.Structure):

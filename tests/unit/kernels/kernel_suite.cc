@@ -325,8 +325,8 @@ TEST_P(KernelTest, ReconstructedInputIsAsNearAsTheOutputTells) {
 TEST_P(KernelTest, BadArgumentsAreRefused) {
   const invact_activation& a = *subject().activation;
   const double* scalars = subject().scalars.data();
-  const invact_call call = {sizeof(call), dtype(), nullptr, scalars};
-  const invact_call unknown = {sizeof(call), 7, nullptr, scalars};
+  const invact_call call = {sizeof(call), dtype(), nullptr, scalars, 0};
+  const invact_call unknown = {sizeof(call), 7, nullptr, scalars, 0};
   uint64_t memory[4] = {};
   EXPECT_NE(a.forward(nullptr, memory, memory, memory, 1), 0);
   EXPECT_NE(a.forward(&call, memory, memory, memory, -1), 0);
@@ -341,7 +341,7 @@ TEST_P(KernelTest, BadArgumentsAreRefused) {
     EXPECT_EQ(a.backward(&call, memory, nullptr, memory, memory, 1), 0);
   }
   if (a.parameters > 0) {
-    const invact_call none = {sizeof(call), dtype(), nullptr, nullptr};
+    const invact_call none = {sizeof(call), dtype(), nullptr, nullptr, 0};
     EXPECT_NE(a.backward(&none, memory, memory, memory, memory, 1), 0);
   }
 }

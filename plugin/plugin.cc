@@ -14,6 +14,7 @@
 
 #include "plugin/checkpoint/region.h"
 #include "plugin/config.h"
+#include "plugin/fuse/fused.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
 #include "plugin/observe/graph_task.h"
@@ -184,6 +185,19 @@ INVACT_EXPORT int invact_set_policy_for_test(const char* policy) {
 // index; live baseline, live held, storages alive. -1: not known.
 INVACT_EXPORT void invact_totals_for_test(int64_t out[8]) {
   invact::Recorder::Get().TotalsForTest(out);
+}
+
+// How many fused kernels are pending, ready and refused; one line each of ops,
+// state and reason goes to `text`.
+INVACT_EXPORT void invact_fused_for_test(int64_t out[3], char* text,
+                                         int64_t size) {
+  out[0] = out[1] = out[2] = 0;
+  std::string lines;
+  for (const auto& finding : invact::fuse::FusedFindings()) {
+    ++out[static_cast<int>(finding.state)];
+    lines += finding.ops + ": " + finding.reason + "\n";
+  }
+  std::snprintf(text, static_cast<size_t>(size), "%s", lines.c_str());
 }
 
 // Tells of a calibration that was not made. `errors`: stated, floor, measured,

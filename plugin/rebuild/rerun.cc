@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "plugin/rebuild/below_autograd.h"
+#include "plugin/rebuild/chain.h"
 #include "plugin/rebuild/recorded_op.h"
 
 namespace invact {
@@ -58,6 +59,7 @@ c10::Storage Obtain(const ValuePtr& value) {
       "invact: a tensor that a saved tensor is rebuilt from was written "
       "or resized by something that announced no write; "
       "INVACT_POLICY=observe runs this job without rebuilding");
+  if (c10::Storage fused = ObtainFused(value)) return fused;
   const BelowAutograd below;
   const c10::OptionalDeviceGuard device(value->device);
   const at::Tensor made = Run(*recipe);

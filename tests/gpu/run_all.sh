@@ -2,7 +2,7 @@
 # Runs every GPU test and benchmark: about six minutes on one H100.
 # usage: [PYTHON=python3] [OUT=DIR] tests/gpu/run_all.sh BUILD_DIR
 # Leaves in OUT (default: BUILD_DIR/gpu-results) run_all.log and a JSON file each
-# of kernels, bandwidth, fuse, models, doors, calibration, jobs, costs,
+# of kernels, bandwidth, fuse, models, rebuild, doors, calibration, jobs, costs,
 # host_step and rivals. Exits 1 where a criterion failed, 77 without a GPU.
 # BUILD_DIR may be a copy: bin/, lib/ and what pack.sh takes of tests/ do.
 set -uo pipefail
@@ -43,6 +43,7 @@ step kernels 90 "$build/tests/gpu.kernels" --gtest_brief=1 \
 step bandwidth 100 "$python" "$here/kernels/bench_kernels.py"
 step fuse 90 "$python" "$here/fuse/check_fuse.py"
 step models 160 "$python" "$here/models/run_models.py"
+step rebuild 160 "$python" "$here/rebuild/check_rebuild.py"
 step doors 100 "$python" "$here/doors/open_doors.py"
 step calibration 150 "$python" "$here/jobs/check_calibration.py"
 step jobs 160 "$python" "$here/jobs/compare_jobs.py"

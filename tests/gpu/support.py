@@ -44,6 +44,20 @@ def totals(library):
                      "live_baseline", "live_held", "storages"), out))
 
 
+def wait_for_fused(library):
+    """Until no fused kernel is pending: (ready, refused), what they are."""
+    counts = (ctypes.c_int64 * 3)()
+    text = ctypes.create_string_buffer(1 << 16)
+    deadline = time.monotonic() + 60
+    while True:
+        library.invact_fused_for_test(counts, text, ctypes.c_int64(len(text)))
+        if counts[0] == 0:
+            return tuple(counts[1:]), text.value.decode()
+        if time.monotonic() > deadline:
+            raise TimeoutError("fused kernels are still pending after 60 s")
+        time.sleep(0.02)
+
+
 def interval(values):
     """95 % interval of the median, by resampling with a fixed seed."""
     rng = random.Random(1)

@@ -128,6 +128,7 @@ def measure(name, library, policies, rounds):
     model = model.to(torch.float32 if autocast else torch.bfloat16).train()
     rows = {policy: {"seconds": []} for policy in policies}
     for round_number in range(rounds + WARM_UP):
+        support.wait_for_fused(library)
         for policy in random.sample(policies, len(policies)):
             assert library.invact_set_policy_for_test(policy.encode()) == 0
             seconds, saved, peak = one_step(model, make_batch, autocast)

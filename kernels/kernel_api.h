@@ -58,6 +58,10 @@ enum { INVACT_BIT_OF_NEGATIVES = 1 };
 /* `forward` and `backward` heed INVACT_BIT_IN_Y. To those of other activations
    the host gives bits that it has taken out of y, one pass more each way. */
 enum { INVACT_SERVES_BIT_IN_Y = 2 };
+/* `forward` follows the formula of some PyTorch. Where its bits differ from the
+   installed one's all the same, the host calls PyTorch's forward and `mark`;
+   without this flag, or `mark`, such an activation fails its check. */
+enum { INVACT_FORWARD_BY_FORMULA = 4 };
 
 /* Of invact_call.flags: the bits are in y, and `side` is NULL. `forward` puts
    them there, `backward` reads them and knows that a negative y stands for two
@@ -100,7 +104,7 @@ struct invact_activation {
   uint32_t forward_exact;
   uint32_t parameters;   /* scalars that the op has beside x and the variant */
   uint32_t table_dtypes; /* dtypes (bit mask) that want `prepare` first */
-  uint32_t flags;        /* of INVACT_BIT_OF_NEGATIVES and what is below it */
+  uint32_t flags;        /* INVACT_BIT_OF_NEGATIVES to _FORWARD_BY_FORMULA */
 
   /* Stated bound, by enum invact_dtype, of |f'(decoded from y) - f'(x)| with
      y as PyTorch rounds it: the largest over all finite x, and the root mean

@@ -52,7 +52,10 @@ int WithPlace(const invact_call& call, Body body) {
 template <class F>
 constexpr invact_activation OnCuda() {
   invact_activation made = Described<F>(INVACT_CUDA);
-  if (CudaForward<F>::kExact) made.forward_exact = made.dtypes;
+  if (CudaForward<F>::kExact) {
+    made.forward_exact = made.dtypes;
+    if (F::kSideBits > 0) made.flags |= INVACT_FORWARD_BY_FORMULA;
+  }
   if (F::kBitOfNegatives) made.flags |= INVACT_SERVES_BIT_IN_Y;
   return made;
 }
@@ -144,6 +147,14 @@ struct ClosedFunctions {
   }
 };
 
+// Below so many elements what a call takes is the time that its first bytes
+// need: a block that stages a table waits longer than arithmetic takes, and
+// more blocks than an SM holds at once do not come about.
+constexpr int64_t kFewElements = int64_t{1} << 21;
+
+template <int kNumber>
+using Number = std::integral_constant<int, kNumber>;
+
 // Of a function that is decoded. kSlot: which tables are its (patterns.h).
 template <class F, int kSlot>
 struct DecodedFunctions {
@@ -171,17 +182,27 @@ struct DecodedFunctions {
       return cudaErrorInvalidValue;
     }
     if (n == 0) return cudaSuccess;
+    const bool small = n < kFewElements;
     if (call->dtype == INVACT_BF16) {
-      return PatternForward(kSlot, *call, x, y, InY<F>(*call) ? nullptr : side,
-                            n);
+      if (!CudaForward<F>::kExact || !small) {
+        return PatternForward(kSlot, *call, x, y,
+                              InY<F>(*call) ? nullptr : side, n);
+      }
+      // As every other function of the dtype.
+      if (const int error = PatternsReady(kSlot); error != 0) return error;
     }
-    return WithArithmetic(call->dtype, [=](auto type) {
+    return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
       return WithPlace<F>(*call, [=](auto in_y) {
-        return Launch<kForwardGroups<F, T>>(
-            ForwardKernel<F, T, true, in_y.value>, kThreads, n, call->stream,
-            static_cast<const T*>(x), static_cast<T*>(y),
-            static_cast<uint8_t*>(side), n, Aligned(x, y), F::kTables.lines.x0);
+        const auto launch = [=](auto groups) {
+          return Launch<groups.value>(
+              ForwardKernel<F, T, groups.value, true, in_y.value>, kThreads, n,
+              call->stream, static_cast<const T*>(x), static_cast<T*>(y),
+              static_cast<uint8_t*>(side), n, Aligned(x, y),
+              F::kTables.lines.x0);
+        };
+        return small ? launch(Number<1>{})
+                     : launch(Number<kForwardGroups<F, T>>{});
       });
     });
   }
@@ -192,10 +213,10 @@ struct DecodedFunctions {
     if (n == 0) return cudaSuccess;
     return WithElement(call->dtype, [=](auto type) {
       using T = decltype(type);
-      return Launch<kForwardGroups<F, T>>(
-          ForwardKernel<F, T, false, false>, kThreads, n, call->stream,
-          static_cast<const T*>(x), static_cast<T*>(nullptr),
-          static_cast<uint8_t*>(side), n, Aligned(x), F::kTables.lines.x0);
+      return Launch<1>(ForwardKernel<F, T, 1, false, false>, kThreads, n,
+                       call->stream, static_cast<const T*>(x),
+                       static_cast<T*>(nullptr), static_cast<uint8_t*>(side), n,
+                       Aligned(x), F::kTables.lines.x0);
     });
   }
 

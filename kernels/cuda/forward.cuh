@@ -67,6 +67,25 @@ struct CudaForward<Silu> {
 };
 
 template <>
+struct CudaForward<Mish> {
+  static constexpr bool kExact = true;
+  static __device__ __forceinline__ float Of(float x, const Scalars&) {
+    return x * tanhf(log1pf(expf(x)));
+  }
+};
+
+// NaN where x is, and above the largest float over 6, infinity.
+template <>
+struct CudaForward<Hardswish> {
+  static constexpr bool kExact = true;
+  static __device__ __forceinline__ float Of(float x, const Scalars&) {
+    const float low = x + 3.0f < 0.0f ? 0.0f : x + 3.0f;
+    const float gate = 6.0f < low ? 6.0f : low;
+    return x * gate * (1.0f / 6.0f);
+  }
+};
+
+template <>
 struct CudaForward<LeakyRelu> {
   static constexpr bool kExact = true;
   static __device__ __forceinline__ float Of(float x, const Scalars& scalars) {

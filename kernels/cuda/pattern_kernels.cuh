@@ -148,8 +148,8 @@ __global__ void __launch_bounds__(kForwardThreads)
 
 // With kBitInY a pair of y has its own bits: 0 but where y is negative. (A NaN
 // gives NaN whatever its bit.)
-template <bool kBitInY>
-__global__ void __launch_bounds__(kBackwardThreads)
+template <bool kBitInY, int kThreads>
+__global__ void __launch_bounds__(kThreads)
     PatternBackwardKernel(const __nv_bfloat16* y, const uint8_t* side,
                           const __nv_bfloat16* dy, __nv_bfloat16* dx, int64_t n,
                           bool aligned, PatternView view) {
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kBackwardThreads)
   }
 #pragma unroll
   for (unsigned i = threadIdx.x; i < kSlopeBytes / sizeof(uint4);
-       i += kBackwardThreads) {
+       i += kThreads) {
     table[i] = view.slopes[i];
   }
   __syncthreads();

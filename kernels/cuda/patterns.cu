@@ -10,6 +10,9 @@ namespace {
 
 constexpr int kDevices = 64;
 
+// Fewer are less than one long block for every other SM of a large card.
+constexpr int64_t kFewForBackward = int64_t{1} << 19;
+
 struct alignas(16) Tables {
   uint16_t outputs[INVACT_PATTERNS];
   __half slopes[4 * kSlopeRun];
@@ -72,6 +75,11 @@ int PreparePatterns(int slot, const invact_call& call,
   return 0;
 }
 
+int PatternsReady(int slot) {
+  Prepared* unused;
+  return FindReady(slot, &unused);
+}
+
 int PatternForward(int slot, const invact_call& call, const void* x, void* y,
                    void* side, int64_t n) {
   Prepared* mine;
@@ -89,13 +97,23 @@ int PatternBackward(int slot, const invact_call& call, const void* y,
   const int error = FindReady(slot, &mine);
   if (error != 0) return error;
   using T = __nv_bfloat16;
-  const auto kernel = (call.flags & INVACT_BIT_IN_Y) != 0
-                          ? PatternBackwardKernel<true>
-                          : PatternBackwardKernel<false>;
-  return Launch<1>(kernel, kBackwardThreads, n, call.stream,
-                   static_cast<const T*>(y), static_cast<const uint8_t*>(side),
-                   static_cast<const T*>(dy), static_cast<T*>(dx), n,
-                   Aligned(y, dy, dx), mine->view);
+  const auto launch = [&](auto kernel, int threads) {
+    return Launch<1>(kernel, threads, n, call.stream, static_cast<const T*>(y),
+                     static_cast<const uint8_t*>(side),
+                     static_cast<const T*>(dy), static_cast<T*>(dx), n,
+                     Aligned(y, dy, dx), mine->view);
+  };
+  const bool in_y = (call.flags & INVACT_BIT_IN_Y) != 0;
+  // Long blocks share a table; there have to be some for each SM.
+  if (n < kFewForBackward) {
+    constexpr int kThreads = kBackwardThreads / 4;
+    return launch(in_y ? PatternBackwardKernel<true, kThreads>
+                       : PatternBackwardKernel<false, kThreads>,
+                  kThreads);
+  }
+  return launch(in_y ? PatternBackwardKernel<true, kBackwardThreads>
+                     : PatternBackwardKernel<false, kBackwardThreads>,
+                kBackwardThreads);
 }
 
 }  // namespace invact::kernels

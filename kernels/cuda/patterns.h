@@ -19,6 +19,9 @@ inline constexpr int kPatternSlots = 8;
 int PreparePatterns(int slot, const invact_call& call,
                     const invact_patterns& patterns, float x0);
 
+// 0 where the slot's tables are there for the current device.
+int PatternsReady(int slot);
+
 // Enqueue y and the bits, and dx = dy * f'(x), of n > 0 elements; any thread.
 // `side` is null where there are no bits, or where call.flags has them in y:
 // the outputs that were learnt are then such as have them already.

@@ -30,18 +30,17 @@ __device__ __forceinline__ void Stage(const float (&table)[kPowers][8],
   }
 }
 
-// GELU's error function takes so long that two groups under way pay, in spite
-// of the registers.
+// Groups a thread where there are many: GELU's error function takes so long
+// that two under way pay, in spite of the registers.
 template <class F, class T>
 constexpr int kForwardGroups = std::is_same_v<F, Gelu> && sizeof(T) == 2 ? 2
                                                                          : 1;
 
 // Without kValues: the bits alone. With kBitInY they go into y.
-template <class F, class T, bool kValues, bool kBitInY>
+template <class F, class T, int kGroups, bool kValues, bool kBitInY>
 __global__ void __launch_bounds__(kThreads)
     ForwardKernel(const T* x, T* y, uint8_t* side, int64_t n, bool aligned,
                   float x0) {
-  constexpr int kGroups = kForwardGroups<F, T>;
   Eight<T> held[kGroups];
 #pragma unroll
   for (int g = 0; g < kGroups; ++g) {

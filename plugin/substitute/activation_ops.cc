@@ -124,7 +124,7 @@ class Substitution final : public c10::OperatorKernel {
     if (reason == Reason::kNone) {
       // Exactly, and with nothing held for it.
       if (Rebuilding() && CostsNothing(x)) return false;
-      reason = Calibrated(*call, x);
+      reason = Calibrated(&*call, x);
     }
     if (reason == Reason::kNone) {
       Stack outputs;
@@ -178,7 +178,7 @@ class Substitution final : public c10::OperatorKernel {
     const at::AutoDispatchBelowADInplaceOrView below;
     const invact_activation* kernels = call.kernels;
     const bool ours =
-        kernels != nullptr && returns_ == 1 &&
+        kernels != nullptr && returns_ == 1 && call.own_forward &&
         (kernels->forward_exact >> KernelDtype(x.scalar_type()) & 1) != 0;
     if (ours) {
       outputs->emplace_back(at::empty_like(x));

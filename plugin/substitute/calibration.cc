@@ -34,10 +34,15 @@ struct Key {
   bool operator==(const Key&) const = default;
 };
 
+struct Outcome {
+  Reason reason;
+  bool own_forward;
+};
+
 struct Known {
   std::mutex mutex;        // of `outcomes`; taken on every served call
   std::mutex calibrating;  // one at a time
-  std::vector<std::pair<Key, Reason>> outcomes;
+  std::vector<std::pair<Key, Outcome>> outcomes;
 };
 Known& KnownOutcomes() {
   static auto* known = new Known;
@@ -48,19 +53,20 @@ Known& KnownOutcomes() {
 // them at every step: after so many, those seen speak for the rest.
 constexpr int kMostParameterSets = 8;
 
-std::optional<Reason> Find(const Key& key) {
+std::optional<Outcome> Find(const Key& key) {
   Known& known = KnownOutcomes();
   std::lock_guard lock(known.mutex);
   int sets = 0;
-  Reason worst = Reason::kNone;
-  for (const auto& [of, reason] : known.outcomes) {
-    if (of == key) return reason;
+  Outcome worst = {Reason::kNone, true};
+  for (const auto& [of, outcome] : known.outcomes) {
+    if (of == key) return outcome;
     if (of.op != key.op || of.kernels != key.kernels ||
         of.device != key.device || of.dtype != key.dtype) {
       continue;
     }
     ++sets;
-    if (reason != Reason::kNone) worst = reason;
+    if (outcome.reason != Reason::kNone) worst.reason = outcome.reason;
+    worst.own_forward = worst.own_forward && outcome.own_forward;
   }
   if (sets >= kMostParameterSets) return worst;
   return std::nullopt;
@@ -97,7 +103,7 @@ void Check(int error, const char* what) {
 
 // kNone when the kernels keep what they state.
 Reason Try(const Inversion& call, const Key& key, at::Device device,
-           KernelFinding* finding) {
+           KernelFinding* finding, bool* own_forward) {
   const invact_activation& kernels = *call.kernels;
   const double* parameters = call.arguments.parameters.data();
   const OwnWork own;
@@ -140,12 +146,29 @@ Reason Try(const Inversion& call, const Key& key, at::Device device,
   dy.host.fill_(1);
   const bool in_one_pass = call.bit_in_y && InOnePass(kernels);
   const uint32_t flags = in_one_pass ? INVACT_BIT_IN_Y : 0;
-  if (wants(kernels.forward_exact)) {
+  *own_forward = wants(kernels.forward_exact);
+  if (*own_forward) {
     Check(RunKernel(kernels, KernelCall::kForward, parameters, x,
                     x.const_data_ptr(), y.device.data_ptr(),
                     in_one_pass ? nullptr : bits, nullptr, flags),
           "the forward kernel");
-  } else {
+    stream.Wait();
+    if (call.bit_in_y && !in_one_pass) {
+      Check(PutBitsInY(y.device, bits), "putting the bits into y");
+      stream.Wait();
+    }
+    if (const int64_t other = samples.OtherOutputs(y.host); other > 0) {
+      finding->detail =
+          std::to_string(other) + " outputs differ from PyTorch's";
+      if ((kernels.flags & INVACT_FORWARD_BY_FORMULA) == 0 ||
+          kernels.mark == nullptr) {
+        return Reason::kCalibrationFailed;
+      }
+      finding->detail += ", whose forward is called";
+      *own_forward = false;
+    }
+  }
+  if (!*own_forward) {
     y.host.copy_(samples.y().host);
     if (bits != nullptr) {
       Check(RunKernel(kernels, KernelCall::kMark, parameters, x,
@@ -163,14 +186,14 @@ Reason Try(const Inversion& call, const Key& key, at::Device device,
                   dy.device.const_data_ptr(), dx.device.data_ptr(), flags),
         "the backward kernel");
   stream.Wait();
-  return samples.Judge(kernels, y.host,
-                       call.bit_in_y ? at::Tensor() : side.host, dx.host,
-                       call.bit_in_y ? kBitInYLoss : 1, finding)
+  return samples.Judge(kernels, call.bit_in_y ? at::Tensor() : side.host,
+                       dx.host, call.bit_in_y ? kBitInYLoss : 1, finding)
              ? Reason::kNone
              : Reason::kCalibrationFailed;
 }
 
-Reason Calibrate(const Inversion& call, const Key& key, at::Device device) {
+Reason Calibrate(const Inversion& call, const Key& key, at::Device device,
+                 bool* own_forward) {
   KernelFinding finding;
   finding.op = call.op->name;
   const std::string_view variant = call.arguments.variant();
@@ -187,7 +210,7 @@ Reason Calibrate(const Inversion& call, const Key& key, at::Device device) {
       call.bit_in_y ? 0 : static_cast<int>(call.kernels->side_bits);
   finding.reason = Reason::kCalibrationFailed;
   try {
-    finding.reason = Try(call, key, device, &finding);
+    finding.reason = Try(call, key, device, &finding, own_forward);
   } catch (const std::exception& error) {
     finding.detail = error.what();
     finding.detail.resize(
@@ -224,37 +247,42 @@ void NoteTorchs(const Inversion& call, at::Device device,
 
 }  // namespace
 
-Reason Calibrated(const Inversion& call, const at::Tensor& x) noexcept {
-  Key key{call.op,
-          call.kernels,
+Reason Calibrated(Inversion* call, const at::Tensor& x) noexcept {
+  Key key{call->op,
+          call->kernels,
           x.is_cuda() ? x.get_device() : -1,
           x.scalar_type(),
           {}};
   // PyTorch's own are noted once, whatever the parameters.
-  if (call.kernels != nullptr) key.parameters = call.arguments.parameters;
-  if (const auto reason = Find(key)) return *reason;
-  if (call.kernels == nullptr) {
-    NoteTorchs(call, x.device(), x.scalar_type());
-    std::lock_guard lock(KnownOutcomes().mutex);
-    KnownOutcomes().outcomes.emplace_back(key, Reason::kNone);
-    return Reason::kNone;
+  if (call->kernels != nullptr) key.parameters = call->arguments.parameters;
+  const auto use = [call](const Outcome& outcome) {
+    call->own_forward = outcome.own_forward;
+    return outcome.reason;
+  };
+  if (const auto outcome = Find(key)) return use(*outcome);
+  Known& known = KnownOutcomes();
+  Outcome found = {Reason::kNone, false};
+  if (call->kernels == nullptr) {
+    NoteTorchs(*call, x.device(), x.scalar_type());
+    std::lock_guard lock(known.mutex);
+    known.outcomes.emplace_back(key, found);
+    return use(found);
   }
   if (x.is_cuda() && StreamCaptured(x.get_device())) {
     return Reason::kCalibrationPending;
   }
-  Known& known = KnownOutcomes();
   std::lock_guard one_at_a_time(known.calibrating);
-  if (const auto reason = Find(key)) return *reason;
-  Reason reason = Reason::kCalibrationFailed;
+  if (const auto outcome = Find(key)) return use(*outcome);
+  found.reason = Reason::kCalibrationFailed;
   try {
-    reason = Calibrate(call, key, x.device());
+    found.reason = Calibrate(*call, key, x.device(), &found.own_forward);
   } catch (const std::exception& error) {
     SayTrouble("calibration", error.what());
   }
-  if (reason == Reason::kCalibrationPending) return reason;
+  if (found.reason == Reason::kCalibrationPending) return found.reason;
   std::lock_guard lock(known.mutex);
-  known.outcomes.emplace_back(key, reason);
-  return reason;
+  known.outcomes.emplace_back(key, found);
+  return use(found);
 }
 
 }  // namespace invact

@@ -2,7 +2,9 @@
 // activation of the registry is to be served in a dtype on a device, its
 // kernels run over all patterns of a 16-bit dtype (in float32 over 131072
 // values) and must give
-//   * PyTorch's own y, bit for bit, where they promise that (forward_exact);
+//   * PyTorch's own y, bit for bit, where they promise that (forward_exact;
+//   with
+//     INVACT_FORWARD_BY_FORMULA PyTorch's own forward is called where not);
 //   * f'(x) within the stated bounds, f' being PyTorch's in float64 on the CPU;
 //   * NaN where PyTorch's gradient at a NaN x is NaN, and no other NaN.
 // Whoever fails is left alone for good, with CALIBRATION_FAILED. Kernels that
@@ -24,9 +26,9 @@
 
 namespace invact {
 
-// kNone when the call's kernels may serve `x`. PyTorch's own are not checked,
-// only noted.
-Reason Calibrated(const Inversion& call, const at::Tensor& x) noexcept;
+// kNone when the call's kernels may serve `x`; says of the call whether their
+// forward may. PyTorch's own are not checked, only noted.
+Reason Calibrated(Inversion* call, const at::Tensor& x) noexcept;
 
 }  // namespace invact
 

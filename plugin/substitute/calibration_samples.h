@@ -35,12 +35,13 @@ class CalibrationSamples {
   // for some inputs only, where no node gives the gradient of others.
   bool AskTorch(const Inversion& call);
 
-  // Fill `finding` from what the kernels made of `x` and from `y`. True when
-  // they keep to `loss` times what `kernels` states; else `finding` says what
-  // failed. `side` is undefined where y alone tells x.
-  bool Judge(const invact_activation& kernels, const at::Tensor& y,
-             const at::Tensor& side, const at::Tensor& dx, double loss,
-             KernelFinding* finding) const;
+  // Elements in which `y` has not PyTorch's bits; all NaN are one.
+  int64_t OtherOutputs(const at::Tensor& y) const;
+  // Fill `finding` from what the kernels made of `x`. True when they keep to
+  // `loss` times what `kernels` states; else `finding` says what failed. `side`
+  // is undefined where y alone tells x.
+  bool Judge(const invact_activation& kernels, const at::Tensor& side,
+             const at::Tensor& dx, double loss, KernelFinding* finding) const;
 
   const Shared& x() const { return x_; }
   const Shared& y() const { return y_; }

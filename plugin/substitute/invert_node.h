@@ -22,6 +22,8 @@ struct Inversion {
   const invact_activation* kernels;  // nullptr: PyTorch's own, see InvertedOp
   OpArguments arguments;
   bool bit_in_y = false;  // no bits are held: they are in y
+  // False: y is PyTorch's though the kernels say that theirs is the same.
+  bool own_forward = true;
 };
 
 class InvertNode final : public torch::autograd::Node {

@@ -244,14 +244,15 @@ TEST_P(CudaKernel, NothingIsServedBeforeItIsPrepared) {
   }
 }
 
-// By table: all bits of y are what the host said, those of NaN included, with
-// neighbours that stand in the shared table and with such that do not.
+// By table, which more than two million elements are read from: all bits of y
+// are what the host said, those of NaN included, with neighbours that stand in
+// the shared table and with such that do not.
 TEST_P(CudaKernel, PreparedForwardGivesTheBitsThatItWasTold) {
   for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
     if ((activation().table_dtypes >> dtype & 1) == 0) continue;
     const Patterns told(dtype, subject().reference);
     Bits x;
-    for (uint32_t i = 0; i < 2 * INVACT_PATTERNS; ++i) {
+    for (uint32_t i = 0; i < 34 * INVACT_PATTERNS; ++i) {
       x.push_back(i * (i < INVACT_PATTERNS ? 1 : 7919) % INVACT_PATTERNS);
     }
 
@@ -262,7 +263,8 @@ TEST_P(CudaKernel, PreparedForwardGivesTheBitsThatItWasTold) {
 }
 
 // By table two elements share a register. The ends of all octaves, where ranges
-// end, beside one another in every way.
+// end, beside one another in every way; as many alone, so that both are looked
+// up.
 TEST_P(CudaKernel, NeighboursDoNotMatter) {
   Bits ends;
   for (uint32_t bits = 0; bits < INVACT_PATTERNS; bits += 128) {
@@ -275,13 +277,13 @@ TEST_P(CudaKernel, NeighboursDoNotMatter) {
       pairs.push_back(first);
       pairs.push_back(second);
     }
-    alone.resize(alone.size() + 8, first);
+    alone.resize(alone.size() + 2 * ends.size(), first);
   }
   const Harness harness(subject(), INVACT_BF16);
   const auto expect_alike = [&](const Bits& in_pairs, const Bits& by_itself) {
     for (size_t i = 0; i < in_pairs.size(); ++i) {
       const size_t end = i % 2 ? i / 2 % ends.size() : i / 2 / ends.size();
-      ASSERT_EQ(in_pairs[i], by_itself[end * 8 + i % 2])
+      ASSERT_EQ(in_pairs[i], by_itself[end * 2 * ends.size() + i % 2])
           << pairs[i] << " beside " << pairs[i ^ 1];
     }
   };

@@ -97,6 +97,16 @@ REFUSED = {
         ".table_dtypes = 1u << INVACT_BF16 | 1u << INVACT_F16",
         ".table_dtypes = 1u << INVACT_F32"), "table_dtypes"),
 }
+# All of its outputs are 1.
+WRONG_FORWARD = changed(
+    "    .mark = Mark,\n",
+    "    .mark = Mark, .forward = Forward, .forward_exact = 2,\n").replace(
+        "static const struct invact_activation",
+        "static int Forward(const struct invact_call* call, const void* x,"
+        " void* y, void* side, int64_t n) {\n"
+        "  for (int64_t i = 0; i < n; ++i) ((uint16_t*)y)[i] = 0x3f80;\n"
+        "  return Mark(call, x, y, side, n);\n}\n"
+        "static const struct invact_activation")
 # Refused by the check before they are used.
 FAILED = {
     "a bound that it misses": (changed("{0, 1.6e-2, 6e-3}",
@@ -113,15 +123,8 @@ FAILED = {
         "slope_of[of][code] = (low[code] + high[code]) / 2;",
         "slope_of[of][code] = code % 99 ? (low[code] + high[code]) / 2 : NAN;"),
         "gradients are not finite where PyTorch's are"),
-    "a forward that is not PyTorch's": (changed(
-        "    .mark = Mark,\n",
-        "    .mark = Mark, .forward = Forward, .forward_exact = 2,\n").replace(
-            "static const struct invact_activation",
-            "static int Forward(const struct invact_call* call, const void* x,"
-            " void* y, void* side, int64_t n) {\n"
-            "  for (int64_t i = 0; i < n; ++i) ((uint16_t*)y)[i] = 0x3f80;\n"
-            "  return Mark(call, x, y, side, n);\n}\n"
-            "static const struct invact_activation"),
+    "a forward that is not PyTorch's": (
+        WRONG_FORWARD,
         "outputs differ from PyTorch's"),
 }
 
@@ -156,6 +159,22 @@ def test_kernels_that_fail_their_check_are_left_alone(
     (layer,) = [layer for layer in place.report(seen)["layers"]
                 if layer["declined"]]
     assert layer["declined"] == "CALIBRATION_FAILED"
+
+
+def test_a_forward_by_formula_gives_way_where_it_is_not_pytorchs(
+        place, plain, tmp_path):
+    """PyTorch's forward and `mark` do as well: outputs are eager's."""
+    source = WRONG_FORWARD.replace(
+        ".forward_exact = 2,",
+        ".forward_exact = 2, .flags = INVACT_FORWARD_BY_FORMULA,")
+    assert "INVACT_FORWARD_BY_FORMULA" in source
+    seen = attached(place, compiled(tmp_path, source))
+    assert losses(seen)[0] == losses(plain)[0]
+    assert losses(seen) == pytest.approx(losses(plain), rel=0.02, abs=5e-4)
+    assert "quick_gelu" in [layer["op"].split("::")[-1]
+                            for layer in place.report(seen)["layers"]
+                            if layer["action"] == "invert"]
+    assert not reasons(seen, "keeps PyTorch's own kernel")
 
 
 def test_a_missing_library_and_one_that_is_none(place, plain, tmp_path):

@@ -96,8 +96,7 @@ void Observe(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
   if (decline == Reason::kNone) decline = region.declined;
   ValuePtr value;
   if (Rebuilding() && region.phase == RegionPhase::kNone) {
-    const bool own_output = !(saved->*Get(KeptOriginalMember()));
-    Packed packed = Pack(saved->*Get(DataMember()), own_output);
+    Packed packed = Pack(saved->*Get(DataMember()), is_output);
     if (packed.dropped != nullptr) {
       Drop(saved, tensor, is_output, std::move(packed.dropped), packed.planned);
       return;

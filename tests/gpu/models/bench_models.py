@@ -9,12 +9,12 @@ this one process, so that every ratio compares neighbours in time.
           [--policies none observe rebuild] [--rounds N]
 
 A step makes its own batch, so that all that autograd keeps is allocated inside
-it. With OUT set writes $OUT/models.json. Figures:
+it; gradients are there before it. With OUT set writes $OUT/models.json. Figures:
   baseline, held   the ledger's, last step under each policy, MiB
   allocator        torch.cuda.memory_allocated before backward - before forward
   requested        the same of the bytes asked for, without the allocator's
                    rounding
-  peak             torch.cuda.max_memory_allocated of the step
+  peak             torch.cuda.max_memory_allocated in the step - before forward
   ratio            median over rounds of step time / its round's `none`, with
                    the 95 % interval of the median by resampling
 """
@@ -101,7 +101,7 @@ def allocated():
 
 def one_step(model, make_batch, autocast):
     """One timed step. Seconds, the bytes that it keeps for backward, peak."""
-    model.zero_grad(set_to_none=True)
+    model.zero_grad(set_to_none=False)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = allocated()
@@ -117,7 +117,7 @@ def one_step(model, make_batch, autocast):
     end.record()
     torch.cuda.synchronize()
     return (begin.elapsed_time(end) / 1e3, saved,
-            torch.cuda.max_memory_allocated())
+            torch.cuda.max_memory_allocated() - before[0])
 
 
 def measure(name, library, policies, rounds):

@@ -32,9 +32,9 @@ struct BitInY {
     return Word(y - kSign) < kInfinity || Nan(y);
   }
   static INVACT_ANYWHERE Word Put(Word y, unsigned bit) {
-    if (!Has(y)) return y;
-    const Word rest = Word(y & Word(~Word(1)));
-    return Word((Nan(y) ? Word(rest | kQuiet) : rest) | Word(bit));
+    const Word quiet = Nan(y) ? kQuiet : Word(0);
+    const Word put = Word((y & Word(~Word(1))) | quiet | Word(bit));
+    return Has(y) ? put : y;
   }
   static INVACT_ANYWHERE unsigned Take(Word y) { return Has(y) ? y & 1u : 0u; }
 };

@@ -1,8 +1,8 @@
 #include "kernels/bit_in_y.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "kernels/bits/bits.h"
 #include "kernels/kernel_api.h"
 
 namespace {
@@ -14,11 +14,15 @@ bool Good(const invact_call* call, const void* y, const void* side, int64_t n) {
          (n == 0 || (y != nullptr && side != nullptr));
 }
 
-// `body` of each group of eight: first element, how many, the byte's number.
+// Elements whose bits are held as bytes on the stack between two loops: both
+// are plain, so that the compiler makes vectors of them.
+constexpr int64_t kPart = 1024;
+
+// `body` of each part: first element and how many.
 template <class Body>
-void OverGroups(int64_t n, Body body) {
-  for (int64_t first = 0; first < n; first += 8) {
-    body(first, static_cast<int>(std::min<int64_t>(8, n - first)), first / 8);
+void OverParts(int64_t n, Body body) {
+  for (int64_t first = 0; first < n; first += kPart) {
+    body(first, std::min(kPart, n - first));
   }
 }
 
@@ -31,9 +35,11 @@ extern "C" int invact_put_bits_in_y_cpu(const invact_call* call, void* y,
     using How = decltype(how);
     auto* words = static_cast<typename How::Bits*>(y);
     const auto* bytes = static_cast<const uint8_t*>(side);
-    OverGroups(n, [=](int64_t first, int count, int64_t byte) {
-      for (int k = 0; k < count; ++k) {
-        words[first + k] = How::Put(words[first + k], bytes[byte] >> k & 1);
+    OverParts(n, [=](int64_t first, int64_t count) {
+      uint8_t bits[kPart];
+      invact_unpack_bits_cpu(nullptr, bytes + first / 8, bits, count);
+      for (int64_t k = 0; k < count; ++k) {
+        words[first + k] = How::Put(words[first + k], bits[k]);
       }
     });
     return 0;
@@ -48,10 +54,12 @@ extern "C" int invact_take_bits_from_y_cpu(const invact_call* call,
     using How = decltype(how);
     const auto* words = static_cast<const typename How::Bits*>(y);
     auto* bytes = static_cast<uint8_t*>(side);
-    OverGroups(n, [=](int64_t first, int count, int64_t byte) {
-      unsigned bits = 0;
-      for (int k = 0; k < count; ++k) bits |= How::Take(words[first + k]) << k;
-      bytes[byte] = static_cast<uint8_t>(bits);
+    OverParts(n, [=](int64_t first, int64_t count) {
+      uint8_t bits[kPart];
+      for (int64_t k = 0; k < count; ++k) {
+        bits[k] = static_cast<uint8_t>(How::Take(words[first + k]));
+      }
+      invact_pack_bits_cpu(nullptr, bits, bytes + first / 8, count);
     });
     return 0;
   });

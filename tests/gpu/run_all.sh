@@ -2,7 +2,7 @@
 # Runs every GPU test and benchmark: about six minutes on one H100.
 # usage: [PYTHON=python3] [OUT=DIR] tests/gpu/run_all.sh BUILD_DIR
 # Leaves in OUT (default: BUILD_DIR/gpu-results) run_all.log and a JSON file each
-# of kernels, bandwidth, fuse, models, rebuild, doors, calibration, jobs, costs,
+# of kernels, bandwidth, small, fuse, models, rebuild, doors, calibration, jobs, costs,
 # host_step and rivals. Exits 1 where a criterion failed, 77 without a GPU.
 # BUILD_DIR may be a copy: bin/, lib/ and what pack.sh takes of tests/ do.
 set -uo pipefail
@@ -41,6 +41,7 @@ step() {
 step kernels 90 "$build/tests/gpu.kernels" --gtest_brief=1 \
   "--gtest_output=json:$OUT/kernels.json"
 step bandwidth 100 "$python" "$here/kernels/bench_kernels.py"
+step small 180 "$python" "$here/kernels/bench_small.py"
 step fuse 90 "$python" "$here/fuse/check_fuse.py"
 step models 160 "$python" "$here/models/run_models.py"
 step rebuild 160 "$python" "$here/rebuild/check_rebuild.py"

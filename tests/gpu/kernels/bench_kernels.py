@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """The CUDA kernels beside eager PyTorch: the same bits forward for every
 pattern of every dtype, the gradient's error for every 16-bit pattern, and the
-time of both, at 8192 x 16384 and by size.
+time of both at 8192 x 16384 (by size: bench_small.py).
 
 Eager and ours take turns in one stream, in random order; the table has the
 median of each, GB/s as bytes that have to move, and the share of what a
-device-to-device copy reaches in the same run. The small sizes are replays of a
-graph with many calls, so that the host does not count. Criterion: forward +
-backward at most 5 % over eager. With OUT set writes $OUT/bandwidth.json.
+device-to-device copy reaches in the same run. Criterion: forward + backward at
+most 5 % over eager. With OUT set writes $OUT/bandwidth.json.
 """
 import argparse
 import pathlib
 import random
 import statistics
 import sys
+import typing
 
 import torch
 
@@ -25,13 +25,27 @@ import support  # noqa: E402
 
 F = torch.nn.functional
 aten = torch.ops.aten
+
+
+class Op(typing.NamedTuple):
+    key: tuple  # op and variant
+    eager: typing.Callable
+    eager_backward: typing.Callable  # of dy and x
+    scalars: tuple = ()
+
+
 OPS = {
-    "gelu": (("aten::gelu", "none"), F.gelu,
-             lambda dy, x: aten.gelu_backward(dy, x)),
-    "gelu_tanh": (("aten::gelu", "tanh"),
-                  lambda x: F.gelu(x, approximate="tanh"),
-                  lambda dy, x: aten.gelu_backward(dy, x, approximate="tanh")),
-    "silu": (("aten::silu", ""), F.silu, aten.silu_backward),
+    "gelu": Op(("aten::gelu", "none"), F.gelu, aten.gelu_backward),
+    "gelu_tanh": Op(
+        ("aten::gelu", "tanh"), lambda x: F.gelu(x, approximate="tanh"),
+        lambda dy, x: aten.gelu_backward(dy, x, approximate="tanh")),
+    "silu": Op(("aten::silu", ""), F.silu, aten.silu_backward),
+    "mish": Op(("aten::mish", ""), F.mish, aten.mish_backward),
+    "hardswish": Op(("aten::hardswish", ""), F.hardswish,
+                    aten.hardswish_backward),
+    "leaky_relu": Op(
+        ("aten::leaky_relu", ""), lambda x: F.leaky_relu(x, -0.2),
+        lambda dy, x: aten.leaky_relu_backward(dy, x, -0.2, False), (-0.2,)),
 }
 SHAPE = (8192, 16384)
 MOST_OVER_EAGER = 1.05
@@ -65,12 +79,12 @@ def patterns(dtype):
 
 
 def check_forward(verdicts, kernels):
-    for name, (key, eager, _) in OPS.items():
+    for name, (key, eager, _, scalars) in OPS.items():
         for dtype in kernel_library.DTYPES:
             differ = 0
             for x in patterns(dtype):
                 y, side = torch.empty_like(x), kernel_library.new_side(x)
-                kernel_library.forward(kernels[key], x, y, side)
+                kernel_library.forward(kernels[key], x, y, side, scalars)
                 differ += same_bits(y, eager(x))
                 del x, y, side
             verdicts.check(differ == 0, f"forward {name} {dtype}: {differ} of "
@@ -79,7 +93,7 @@ def check_forward(verdicts, kernels):
 
 def prepare(kernels):
     """As the plugin does: y of the installed PyTorch, f' from float64."""
-    for key, eager, _ in OPS.values():
+    for key, eager, _, _ in OPS.values():
         for dtype, number in kernel_library.DTYPES.items():
             if kernels[key].table_dtypes >> number & 1:
                 x = next(patterns(dtype))
@@ -96,13 +110,13 @@ def slope(eager, x):
 def check_gradient(verdicts, kernels):
     """dy == 1 on all finite patterns; half a step of dx's own rounding is left
     out of the largest error, as in the stated bound."""
-    for name, (key, eager, _) in OPS.items():
+    for name, (key, eager, _, scalars) in OPS.items():
         for dtype in (torch.bfloat16, torch.float16):
             x = next(patterns(dtype))
             y, side = torch.empty_like(x), kernel_library.new_side(x)
             dx, ones = torch.empty_like(x), torch.ones_like(x)
-            kernel_library.forward(kernels[key], x, y, side)
-            kernel_library.backward(kernels[key], y, side, ones, dx)
+            kernel_library.forward(kernels[key], x, y, side, scalars)
+            kernel_library.backward(kernels[key], y, side, ones, dx, scalars)
             finite = x.cpu().isfinite()
             got, exact = dx.cpu().double()[finite], slope(eager, x)[finite]
             size = x.cpu().double()[finite].abs()
@@ -133,53 +147,22 @@ def medians(events):
             for what, pairs in events.items()}
 
 
-def by_size(name, dtype, kernels, count, rounds=15):
-    """ms of one call among many that a graph replays."""
-    key, eager, eager_backward = OPS[name]
-    x, dy = (torch.randn(count, device="cuda", dtype=dtype) for _ in range(2))
-    y, dx = torch.empty_like(x), torch.empty_like(x)
-    side = kernel_library.new_side(x)
-    kernel_library.forward(kernels[key], x, y, side)
-    calls = {
-        "eager forward": lambda: eager(x),
-        "forward": lambda: kernel_library.forward(kernels[key], x, y, side),
-        "eager backward": lambda: eager_backward(dy, x),
-        "backward": lambda: kernel_library.backward(
-            kernels[key], y, side, dy, dx),
-    }
-    repeats = max(1, min(20, (1 << 26) // count))
-    graphs, events = {}, {what: [] for what in calls}
-    for what, call in calls.items():
-        call()
-        torch.cuda.synchronize()
-        graphs[what] = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graphs[what]):
-            for _ in range(repeats):
-                call()
-    order = random.Random(1)
-    for round_number in range(rounds + 2):
-        for what in order.sample(list(calls), len(calls)):
-            timed(graphs[what].replay,
-                  events[what] if round_number >= 2 else [])
-        torch.cuda.synchronize()
-    return {what: ms / repeats for what, ms in medians(events).items()}
-
-
 def measure(name, dtype, kernels, rounds):
-    key, eager, eager_backward = OPS[name]
+    key, eager, eager_backward, scalars = OPS[name]
     activation = kernels[key]
     x = torch.randn(SHAPE, device="cuda", dtype=dtype)
     y, dx, copied = (torch.empty_like(x) for _ in range(3))
     dy = torch.randn(SHAPE, device="cuda", dtype=dtype)
     side = kernel_library.new_side(x)
-    kernel_library.forward(activation, x, y, side)
+    kernel_library.forward(activation, x, y, side, scalars)
     calls = {
         "eager forward": lambda: eager(x),
-        "forward": lambda: kernel_library.forward(activation, x, y, side),
+        "forward": lambda: kernel_library.forward(
+            activation, x, y, side, scalars),
         "eager backward": lambda: eager_backward(dy, x),
         "backward": lambda: kernel_library.backward(
-            activation, y, side, dy, dx),
-        "mark": lambda: kernel_library.mark(activation, x, side),
+            activation, y, side, dy, dx, scalars),
+        "mark": lambda: kernel_library.mark(activation, x, side, scalars),
         "copy": lambda: copied.copy_(x),
     }
     events = {what: [] for what in calls}
@@ -200,9 +183,6 @@ def measure(name, dtype, kernels, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--powers", type=int, nargs="*",
-                        default=[16, 18, 20, 22, 24, 26, 28],
-                        help="sizes of the second table, as powers of two")
     options = parser.parse_args()
     support.require_gpu()
     verdicts = support.Verdicts("bandwidth")
@@ -216,7 +196,7 @@ def main():
             ms, rate = measure(name, dtype, kernels, options.rounds)
             for what in ms:
                 share = rate[what] / rate["copy"]
-                print(f"{name:9} {str(dtype)[6:]:8} {what:14} {ms[what]:.4f} "
+                print(f"{name:10} {str(dtype)[6:]:8} {what:14} {ms[what]:.4f} "
                       f"ms {rate[what]:6.0f} GB/s {share:4.0%} of copy")
                 verdicts.row(op=name, dtype=str(dtype), what=what, ms=ms[what],
                              gb_per_s=rate[what], share_of_copy=share)
@@ -227,20 +207,6 @@ def main():
                 f"{name} {dtype}: forward + backward {ours:.4f} ms, eager "
                 f"{eager:.4f} ms, ratio {ours / eager:.4f} (at most "
                 f"{MOST_OVER_EAGER})")
-    print("us by number of elements, eager forward + backward, ours:")
-    for name in OPS:
-        for dtype in kernel_library.DTYPES:
-            for power in options.powers:
-                us = {what: ms * 1000 for what, ms in by_size(
-                    name, dtype, kernels, 1 << power).items()}
-                verdicts.row(op=name, dtype=str(dtype), elements=1 << power,
-                             us=us)
-                ratio = ((us["forward"] + us["backward"])
-                         / (us["eager forward"] + us["eager backward"]))
-                print(f"{name:9} {str(dtype)[6:]:8} 2^{power} "
-                      f"{us['eager forward']:8.2f} + "
-                      f"{us['eager backward']:8.2f}, {us['forward']:8.2f} + "
-                      f"{us['backward']:8.2f}, ratio {ratio:.3f}")
     verdicts.finish()
 
 

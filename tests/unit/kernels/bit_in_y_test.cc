@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdio>
+#include <vector>
 
 #include "kernels/cpu/simd_portable.h"
 #include "kernels/functions.h"
@@ -50,6 +51,58 @@ TEST(BitInY, IsKeptInNegativesAndNanAlone) {
         }
       }
     }
+  }
+}
+
+// At every length around the parts that the loops take; nothing behind the end
+// is written, and what a last byte has over is 0.
+template <class How>
+void ExpectPutAndTaken(int dtype, size_t n) {
+  using Word = typename How::Bits;
+  constexpr size_t kBehind = 3;
+  const invact_call call = {sizeof(call), dtype, nullptr, nullptr, 0};
+  std::vector<Word> y(n + kBehind);
+  for (size_t i = 0; i < y.size(); ++i) {
+    y[i] = static_cast<Word>((i * 2654435761u) >> (i % 7));
+  }
+  std::vector<uint8_t> side(INVACT_SIDE_BYTES(n) + kBehind, 0xa5), taken = side;
+  for (size_t i = 0; i < n; ++i) {
+    if (i * 7 / 3 % 2 != 0) side[i / 8] ^= 1 << i % 8;
+  }
+  std::vector<Word> put = y;
+
+  ASSERT_EQ(invact_put_bits_in_y_cpu(&call, put.data(), side.data(),
+                                     static_cast<int64_t>(n)),
+            0);
+  ASSERT_EQ(invact_take_bits_from_y_cpu(&call, put.data(), taken.data(),
+                                        static_cast<int64_t>(n)),
+            0);
+
+  for (size_t i = 0; i < n; ++i) {
+    const unsigned bit = side[i / 8] >> i % 8 & 1;
+    ASSERT_EQ(put[i], How::Put(y[i], bit)) << i << " of " << n;
+    ASSERT_EQ(taken[i / 8] >> i % 8 & 1u, How::Take(put[i]))
+        << i << " of " << n;
+  }
+  for (size_t i = n; i < y.size(); ++i) ASSERT_EQ(put[i], y[i]);
+  if (n % 8 != 0) {
+    ASSERT_EQ(taken[n / 8] >> n % 8, 0) << n;
+  }
+  for (size_t i = INVACT_SIDE_BYTES(n); i < taken.size(); ++i) {
+    ASSERT_EQ(taken[i], 0xa5) << n;
+  }
+}
+
+TEST(BitInY, IsPutAndTakenAtEveryLength) {
+  for (size_t n = 0; n < 70; ++n) {
+    ExpectPutAndTaken<BitInY<uint32_t, 0x7f800000u>>(INVACT_F32, n);
+    ExpectPutAndTaken<Bf16Bit>(INVACT_BF16, n);
+    ExpectPutAndTaken<F16Bit>(INVACT_F16, n);
+  }
+  for (size_t n : {1023, 1024, 1025, 2047, 2050, 5003}) {
+    ExpectPutAndTaken<BitInY<uint32_t, 0x7f800000u>>(INVACT_F32, n);
+    ExpectPutAndTaken<Bf16Bit>(INVACT_BF16, n);
+    ExpectPutAndTaken<F16Bit>(INVACT_F16, n);
   }
 }
 

@@ -64,12 +64,16 @@ def load(path):
     return found
 
 
-def call_of(tensor, scalars=()):
+BIT_IN_Y = 1  # of a call's flags
+SERVES_BIT_IN_Y = 2  # of an activation's
+
+
+def call_of(tensor, scalars=(), flags=0):
     stream = None
     if tensor.is_cuda:
         stream = torch.cuda.current_stream(tensor.device).cuda_stream
     # The array lives as long as the call that holds its address.
-    call = Call(ctypes.sizeof(Call), DTYPES[tensor.dtype], stream, None)
+    call = Call(ctypes.sizeof(Call), DTYPES[tensor.dtype], stream, None, flags)
     if scalars:
         call.kept = (ctypes.c_double * len(scalars))(*scalars)
         call.parameters = ctypes.addressof(call.kept)
@@ -95,8 +99,8 @@ def prepare(activation, y, slope):
     assert activation.prepare(call_of(y), patterns) == 0
 
 
-def forward(activation, x, y, side, scalars=()):
-    assert activation.forward(call_of(x, scalars), x.data_ptr(), y.data_ptr(),
+def forward(activation, x, y, side, scalars=(), flags=0):
+    assert activation.forward(call_of(x, scalars, flags), x.data_ptr(), y.data_ptr(),
                               _address(side), x.numel()) == 0
 
 
@@ -105,7 +109,7 @@ def mark(activation, x, side, scalars=()):
                            x.numel()) == 0
 
 
-def backward(activation, y, side, dy, dx, scalars=()):
-    assert activation.backward(call_of(y, scalars), y.data_ptr(),
+def backward(activation, y, side, dy, dx, scalars=(), flags=0):
+    assert activation.backward(call_of(y, scalars, flags), y.data_ptr(),
                                _address(side), dy.data_ptr(), dx.data_ptr(),
                                y.numel()) == 0

@@ -34,7 +34,8 @@ tool=$(find_tool) || {
 }
 echo "$("$tool" --version | tail -1) at $tool"
 
-# Every kernel at all lengths and offsets to 65, and over all values. Racecheck
+# Every kernel at all lengths and offsets to 65, tables at tails of large
+# tensors as well, and over all values. Racecheck
 # takes long over a launch: all kernels, but a few launches of each.
 lengths='*EveryLengthAndOffset*:*OutputsMayReplace*'
 failed=()
@@ -54,9 +55,9 @@ check() {
   [ "$status" = 0 ] || failed+=("$name (exit $status)")
   echo "== $name: exit $status after $((SECONDS - begin)) s"
 }
-check memcheck 40 "$lengths:*BitInY*:*GradientAfterItsOwnForward*"
+check memcheck 80 "$lengths:*Tail*:*BitInY*:*CudaOnePass*:*GradientAfterItsOwnForward*"
 check racecheck 110 "*OutputsMayReplace*"
-check initcheck 40 "$lengths:*BitInY*"
+check initcheck 80 "$lengths:*Tail*:*BitInY*:*CudaOnePass*"
 
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'FAILED: %s\n' "${failed[@]}"

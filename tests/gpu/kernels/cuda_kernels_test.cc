@@ -262,6 +262,44 @@ TEST_P(CudaKernel, PreparedForwardGivesTheBitsThatItWasTold) {
   }
 }
 
+// The same where the last thread has fewer than eight, aligned or not: the
+// suite's lengths are too small for tables in forward, and for long blocks.
+TEST_P(CudaKernel, TablesServeAnyTailOfALargeTensor) {
+  constexpr size_t kLarge = size_t{1} << 21;
+  for (int dtype = 0; dtype < INVACT_DTYPES; ++dtype) {
+    if ((activation().table_dtypes >> dtype & 1) == 0) continue;
+    const Patterns told(dtype, subject().reference);
+    Bits x(kLarge + 16), y(x.size());
+    for (size_t i = 0; i < x.size(); ++i) {
+      x[i] = i * 7919 % INVACT_PATTERNS;
+      y[i] = told.y[x[i]];
+    }
+    const Forwarded whole = Harness(subject(), dtype).Forward(x);
+    ASSERT_EQ(whole.y, y);
+    const Bits dx = Harness(subject(), dtype).Backward(y, whole.side, x);
+    for (const int offset : {0, 3}) {
+      for (const size_t tail : {1, 8, 13}) {
+        const size_t n = kLarge + tail;
+        const auto first = [n](const Bits& all) {
+          return Bits(all.begin(), all.begin() + n);
+        };
+        Bytes side(whole.side.begin(), whole.side.begin() + n / 8 + 1);
+        if (n % 8 != 0) {
+          side.back() &= (1 << n % 8) - 1;
+        } else {
+          side.pop_back();
+        }
+        const Harness harness(subject(), dtype, offset);
+        const Forwarded part = harness.Forward(first(x));
+        ASSERT_EQ(part.y, first(y)) << tail << " at " << offset;
+        ASSERT_EQ(part.side, side) << tail << " at " << offset;
+        ASSERT_EQ(harness.Backward(part.y, part.side, first(x)), first(dx))
+            << tail << " at " << offset;
+      }
+    }
+  }
+}
+
 // By table two elements share a register. The ends of all octaves, where ranges
 // end, beside one another in every way; as many alone, so that both are looked
 // up.

@@ -69,6 +69,7 @@ class Checker {
     }
     const Dtype a = DtypeOf(step.a);
     if (step.op == Op::kCast) return {};
+    if (step.op == Op::kNormalise) return CheckNorm(step, a);
     if (step.op == Op::kPow) {
       constexpr double kServed[] = {2, 3, 0.5, -0.5, -1, -2};
       if (step.b.kind != Operand::kImmediate ||
@@ -94,6 +95,25 @@ class Checker {
       return "its result has not the dtype that its operands promote to";
     }
     return {};
+  }
+
+  std::string CheckNorm(const Step& step, Dtype a) const {
+    const auto is = [&](const Operand& operand, Dtype dtype, Pattern pattern) {
+      return operand.kind == Operand::kInput && Known(operand, 0) &&
+             program_.inputs[operand.index] == Input{dtype, pattern};
+    };
+    for (const Operand& statistic : {step.mean, step.rstd}) {
+      if (!is(statistic, Dtype::kF32, Pattern::kPerRow)) {
+        return "a statistic is no float of each row";
+      }
+    }
+    for (const Operand& affine : {step.weight, step.bias}) {
+      if (affine.kind != Operand::kNone &&
+          !is(affine, a, Pattern::kPerColumn)) {
+        return "its weight or bias is not of its operand's dtype, one a column";
+      }
+    }
+    return a == step.result ? "" : "its result has another dtype";
   }
 
   bool Known(const Operand& operand, int32_t step) const {
@@ -162,6 +182,8 @@ const char* OpName(Op op) {
       return "relu";
     case Op::kMaskScale:
       return "mask_scale";
+    case Op::kNormalise:
+      return "layer_norm";
   }
   return "?";
 }
@@ -177,7 +199,8 @@ bool Operand::operator==(const Operand& other) const {
 
 bool Step::operator==(const Step& other) const {
   return op == other.op && result == other.result && a == other.a &&
-         b == other.b && SameBits(alpha, other.alpha);
+         b == other.b && SameBits(alpha, other.alpha) && mean == other.mean &&
+         rstd == other.rstd && weight == other.weight && bias == other.bias;
 }
 
 size_t ProgramHash::operator()(const Program& program) const noexcept {
@@ -200,6 +223,10 @@ size_t ProgramHash::operator()(const Program& program) const noexcept {
     mix_operand(step.a);
     mix_operand(step.b);
     mix(std::bit_cast<uint64_t>(step.alpha));
+    for (const Operand& operand :
+         {step.mean, step.rstd, step.weight, step.bias}) {
+      mix_operand(operand);
+    }
   }
   for (const int32_t output : program.outputs) mix(output);
   return hash;

@@ -59,8 +59,9 @@ enum class Op : uint8_t {
   kGeluTanh,  // approximate="tanh"
   kRelu,
   kMaskScale,  // native_dropout_backward(a, mask b, scale alpha)
+  kNormalise,  // native_layer_norm over the columns, from its statistics
 };
-inline constexpr int kOps = static_cast<int>(Op::kMaskScale) + 1;
+inline constexpr int kOps = static_cast<int>(Op::kNormalise) + 1;
 const char* OpName(Op op);
 bool IsBinary(Op op);
 
@@ -81,6 +82,9 @@ struct Step {
   Dtype result;
   Operand a, b;
   double alpha = 1;  // also the scale of kMaskScale
+  // Of kNormalise: inputs. Mean and rstd are float, one a row; weight and bias
+  // of a's dtype, one a column; kNone where the op has none.
+  Operand mean = {}, rstd = {}, weight = {}, bias = {};
   bool operator==(const Step& other) const;
 };
 

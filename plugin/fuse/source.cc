@@ -79,6 +79,22 @@ std::string PowOf(const std::string& a, double exponent, Dtype dtype) {
   return "1.0f / " + square;
 }
 
+// PyTorch's kernels, vectorised and not, contract the last product and sum.
+std::string Normalised(const Step& step) {
+  const std::string scaled =
+      Name(step.rstd) + " * (" + Name(step.a) + " - " + Name(step.mean) + ")";
+  const bool weight = step.weight.kind != Operand::kNone;
+  const bool bias = step.bias.kind != Operand::kNone;
+  if (weight && bias) {
+    return "fmaf(" + Name(step.weight) + ", " + scaled + ", " +
+           Name(step.bias) + ")";
+  }
+  if (weight) return Name(step.weight) + " * (" + scaled + ")";
+  if (!bias) return scaled;
+  return "fmaf(" + Name(step.rstd) + ", " + Name(step.a) + " - " +
+         Name(step.mean) + ", " + Name(step.bias) + ")";
+}
+
 std::string Expression(const Step& step) {
   const std::string a = Name(step.a), b = Name(step.b);
   switch (step.op) {
@@ -124,6 +140,8 @@ std::string Expression(const Step& step) {
       return Call("op_relu", a);
     case Op::kMaskScale:
       return b + " * " + a + " * " + Literal(step.alpha);
+    case Op::kNormalise:
+      return Normalised(step);
   }
   return a;
 }

@@ -8,6 +8,7 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/native_dropout_backward.h>
+#include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/neg.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/reciprocal.h>
@@ -22,6 +23,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -65,11 +67,15 @@ struct Sample {
   Mapped mask;      // of a packed one, unpacked
 };
 
+// All patterns; ordinary numbers only, as a norm's rows have to be.
+enum class Samples { kAll, kOrdinary };
+
 class Trial {
  public:
-  Trial(const FusedKernel& kernel, Shape shape)
+  Trial(const FusedKernel& kernel, Shape shape, Samples samples)
       : kernel_(kernel),
         shape_(shape),
+        all_(samples == Samples::kAll),
         device_(at::kCUDA, static_cast<c10::DeviceIndex>(kernel.device)) {}
 
   // Enqueues both ways.
@@ -182,7 +188,7 @@ class Trial {
       auto* p = static_cast<float*>(to.data_ptr());
       for (int64_t i = 0; i < n; ++i) {
         const auto bits = static_cast<uint32_t>(random_());
-        if (i % 2 == 0) {
+        if (i % 2 == 0 || !all_) {
           p[i] = normal(random_);
         } else {
           std::memcpy(p + i, &bits, sizeof(bits));
@@ -198,10 +204,10 @@ class Trial {
       p[i] = static_cast<uint16_t>(k * odd + (i < kPatterns ? 0 : 31 * index));
     }
     // A broadcast operand that is mostly unusual would show little.
-    if (input.pattern != Pattern::kFull) {
+    if (input.pattern != Pattern::kFull || !all_) {
       for (int64_t i = 0; i < n; ++i) {
         const float value = normal(random_);
-        if (i % 8 == 7) {
+        if (i % 8 == 7 && all_) {
           p[i] = static_cast<uint16_t>(random_());
         } else if (input.dtype == Dtype::kBf16) {
           p[i] = c10::BFloat16(value).x;
@@ -224,6 +230,21 @@ class Trial {
     at::Tensor number = c10::scalar_to_tensor(operand.value);
     number.unsafeGetTensorImpl()->set_wrapped_number(true);
     return number;
+  }
+
+  // The statistics are those that PyTorch gives.
+  void AskNorm(const Step& step, const at::Tensor& a, at::Tensor* out) const {
+    const auto affine = [&](const Operand& operand) {
+      return operand.kind == Operand::kNone
+                 ? std::optional<at::Tensor>()
+                 : samples_[operand.index].given.device;
+    };
+    const auto [y, mean, rstd] =
+        at::native_layer_norm(a.contiguous(), {shape_.cols},
+                              affine(step.weight), affine(step.bias), 1e-5);
+    out->copy_(y);
+    samples_[step.mean.index].given.device.copy_(mean);
+    samples_[step.rstd.index].given.device.copy_(rstd);
   }
 
   void AskTorch(const Step& step, at::Tensor* out) const {
@@ -288,11 +309,15 @@ class Trial {
       case Op::kMaskScale:
         out->copy_(at::native_dropout_backward(a, b, step.alpha));
         break;
+      case Op::kNormalise:
+        AskNorm(step, a, out);
+        break;
     }
   }
 
   const FusedKernel& kernel_;
   const Shape shape_;
+  const bool all_;
   const at::Device device_;
   std::mt19937 random_{20};  // not the job's generators
   std::vector<Sample> samples_;
@@ -308,11 +333,13 @@ std::string Verify(const FusedKernel& kernel) {
   const at::AutoDispatchBelowADInplaceOrView below;
   const SideStream stream(
       at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(kernel.device)));
-  for (const Shape shape : kShapes) {
-    Trial trial(kernel, shape);
-    trial.Run();
-    stream.Wait();
-    if (std::string wrong = trial.Compare(); !wrong.empty()) return wrong;
+  for (const Samples samples : {Samples::kAll, Samples::kOrdinary}) {
+    for (const Shape shape : kShapes) {
+      Trial trial(kernel, shape, samples);
+      trial.Run();
+      stream.Wait();
+      if (std::string wrong = trial.Compare(); !wrong.empty()) return wrong;
+    }
   }
   return {};
 }

@@ -75,7 +75,10 @@ class Builder {
 
   // Nothing where the value is no chain of ops that a kernel can have.
   std::optional<Chain> Build(const ValuePtr& root) {
-    if (!StepFor(root, /*wanted=*/true) || chain_.program.steps.size() < 2) {
+    if (!StepFor(root, /*wanted=*/true)) return std::nullopt;
+    const std::vector<fuse::Step>& steps = chain_.program.steps;
+    // One op alone is PyTorch's own, but for the norm that has no reduction.
+    if (steps.size() == 1 && steps[0].op != fuse::Op::kNormalise) {
       return std::nullopt;
     }
     return std::move(chain_);
@@ -127,6 +130,16 @@ class Builder {
       const auto b = OperandFor(*step->b, step->op == fuse::Op::kMaskScale);
       if (!b.has_value()) return false;
       made.b = *b;
+    }
+    fuse::Operand* const norm[] = {&made.mean, &made.rstd, &made.weight,
+                                   &made.bias};
+    for (size_t i = 0; i < step->norm.size(); ++i) {
+      if (step->norm[i] == nullptr) continue;
+      const auto& [position, input, layout] = *step->norm[i];
+      const auto operand =
+          input->Usable() ? InputFor(input, layout) : std::nullopt;
+      if (!operand.has_value()) return false;
+      *norm[i] = *operand;
     }
     const auto number = static_cast<int32_t>(chain_.program.steps.size());
     if (number >= static_cast<int32_t>(fuse::kMostSteps)) return false;

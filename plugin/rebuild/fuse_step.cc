@@ -57,9 +57,29 @@ std::optional<double> NumberOf(const c10::IValue& argument) {
   return std::nullopt;
 }
 
-std::optional<FuseOperand> OperandOf(const Recipe& recipe, uint32_t position) {
+const Recipe::Input* InputAt(const Recipe& recipe, uint32_t position) {
   for (const Recipe::Input& input : recipe.inputs) {
-    if (input.position == position) return FuseOperand{&input, 0};
+    if (input.position == position) return &input;
+  }
+  return nullptr;
+}
+
+// Over the last dimension, with the statistics noted.
+std::optional<FuseStep> LayerNormOf(const Recipe& recipe, fuse::Dtype result) {
+  const Recipe::Input* x = InputAt(recipe, 0);
+  if (recipe.statistics.size() != 2 || x == nullptr ||
+      recipe.arguments[1].toDimVector().size() != 1) {
+    return std::nullopt;
+  }
+  FuseStep step{fuse::Op::kNormalise, result, {x, 0}, std::nullopt, 1, {}};
+  step.norm = {&recipe.statistics[0], &recipe.statistics[1], InputAt(recipe, 2),
+               InputAt(recipe, 3)};
+  return step;
+}
+
+std::optional<FuseOperand> OperandOf(const Recipe& recipe, uint32_t position) {
+  if (const Recipe::Input* input = InputAt(recipe, position)) {
+    return FuseOperand{input, 0};
   }
   if (const auto number = NumberOf(recipe.arguments[position])) {
     return FuseOperand{nullptr, *number};
@@ -85,6 +105,10 @@ std::optional<fuse::Dtype> FuseDtypeOf(const caffe2::TypeMeta& dtype) {
 }
 
 std::optional<FuseStep> FuseStepOf(const Recipe& recipe) {
+  if (recipe.op->kind == RecordedOp::Kind::kLayerNorm) {
+    const auto result = FuseDtypeOf(recipe.output.dtype);
+    return result.has_value() ? LayerNormOf(recipe, *result) : std::nullopt;
+  }
   const auto form = std::find_if(
       std::begin(kForms), std::end(kForms),
       [&](const Form& one) { return one.name == recipe.op->name; });
@@ -94,7 +118,7 @@ std::optional<FuseStep> FuseStepOf(const Recipe& recipe) {
   if (!result.has_value() || !a.has_value() || a->input == nullptr) {
     return std::nullopt;
   }
-  FuseStep step{form->op, *result, *a, std::nullopt, 1};
+  FuseStep step{form->op, *result, *a, std::nullopt, 1, {}};
   if (form->op == fuse::Op::kGelu &&
       recipe.arguments[1].toStringRef() == "tanh") {
     step.op = fuse::Op::kGeluTanh;

@@ -4,6 +4,7 @@
 #ifndef INVACT_PLUGIN_REBUILD_FUSE_STEP_H_
 #define INVACT_PLUGIN_REBUILD_FUSE_STEP_H_
 
+#include <array>
 #include <optional>
 
 #include "plugin/fuse/program.h"
@@ -22,6 +23,8 @@ struct FuseStep {
   FuseOperand a;
   std::optional<FuseOperand> b;
   double alpha = 1;
+  // Of a layer norm, in the order of fuse::Step; nullptr where there is none.
+  std::array<const Recipe::Input*, 4> norm = {};
 };
 
 // Nothing where a kernel can't have it.

@@ -24,6 +24,7 @@ namespace {
 using c10::DispatchKey;
 using c10::IValue;
 using torch::jit::Stack;
+using Arguments = c10::SmallVector<IValue, 8>;
 
 // Cheap for what they make, and the same bits whenever the inputs are the same.
 constexpr const char* kPlainOps[] = {"abs",
@@ -72,7 +73,6 @@ constexpr const char* kPlainOps[] = {"abs",
                                      "mul.Scalar",
                                      "mul.Tensor",
                                      "native_group_norm",
-                                     "native_layer_norm",
                                      "ne.Scalar",
                                      "ne.Tensor",
                                      "neg",
@@ -118,7 +118,7 @@ class Recording final : public c10::OperatorKernel {
       original_.CallBoxed(keys, stack);
       return;
     }
-    const std::vector<IValue> arguments(first, stack->end());
+    const Arguments arguments(first, stack->end());
     Frame frame;
     original_.CallBoxed(keys, stack);
     Record(arguments, *stack);
@@ -144,7 +144,7 @@ class Recording final : public c10::OperatorKernel {
     return large && PlainDispatch() && !DefaultHooks();
   }
 
-  void Record(const std::vector<IValue>& arguments, const Stack& stack) {
+  void Record(const Arguments& arguments, const Stack& stack) {
     const auto outputs = stack.end() - static_cast<ptrdiff_t>(op_.returns);
     if (!outputs->isTensor()) return;
     const at::Tensor& output = outputs->toTensor();
@@ -161,7 +161,21 @@ class Recording final : public c10::OperatorKernel {
     if (!Adapt(outputs, recipe.get())) return;
     Trash trash;
     std::lock_guard lock(RebuildLock());
+    if (op_.kind == RecordedOp::Kind::kLayerNorm) {
+      NoteStatistics(outputs, recipe.get(), &trash);
+    }
     Enter(std::move(recipe), output, &trash);
+  }
+
+  template <typename Iterator>
+  static void NoteStatistics(Iterator outputs, Recipe* recipe, Trash* trash) {
+    for (uint32_t i = 1; i <= 2; ++i) {
+      const at::Tensor& statistic = (outputs + i)->toTensor();
+      if (!Describable(statistic)) return;
+      ValuePtr value = RootValue(statistic, trash);
+      if (!value.defined()) return;
+      recipe->statistics.push_back({i, std::move(value), Layout(statistic)});
+    }
   }
 
   // To what is run again. False where that would not give the same.
@@ -171,6 +185,7 @@ class Recording final : public c10::OperatorKernel {
     switch (op_.kind) {
       case RecordedOp::Kind::kPlain:
       case RecordedOp::Kind::kCast:
+      case RecordedOp::Kind::kLayerNorm:
         return true;
       case RecordedOp::Kind::kDropout: {
         const double p = arguments[1].toDouble();
@@ -307,6 +322,7 @@ void InstallRecordedOps(bool cuda) {
     StandBefore(library, key, "_to_copy", Kind::kCast);
     StandBefore(library, key, "native_dropout", Kind::kDropout,
                 "aten::native_dropout_backward");
+    StandBefore(library, key, "native_layer_norm", Kind::kLayerNorm);
     StandBefore(library, key, "native_batch_norm", Kind::kBatchNorm);
   }
 }

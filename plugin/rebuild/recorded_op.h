@@ -17,6 +17,7 @@ struct RecordedOp {
     kPlain,
     kCast,       // of one tensor: the same one of the same source is a twin
     kDropout,    // run again as its own backward, applied to the input
+    kLayerNorm,  // notes its statistics
     kBatchNorm,  // in training run again without the running statistics
   };
   std::string name;

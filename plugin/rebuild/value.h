@@ -42,6 +42,8 @@ struct Recipe {
   const RecordedOp* op;
   c10::SmallVector<c10::IValue, 6> arguments;  // none where an input goes
   c10::SmallVector<Input, 3> inputs;
+  // Of a layer norm: mean and rstd, that it can be had from as well.
+  c10::SmallVector<Input, 2> statistics;
   Layout output;
 };
 

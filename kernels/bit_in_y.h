@@ -1,6 +1,7 @@
 // The branch bit in the lowest mantissa bit of y, one element at a time, for
 // all processors. A finite y with its sign bit set has one, and NaN, which
-// stays a NaN: hardswish makes it of -inf, left of the minimum.
+// stays a NaN and gets its sign bit set where the bit is 1: hardswish makes it
+// of -inf, left of the minimum. So a y whose sign bit is not set has none.
 #ifndef INVACT_KERNELS_BIT_IN_Y_H_
 #define INVACT_KERNELS_BIT_IN_Y_H_
 
@@ -32,24 +33,16 @@ struct BitInY {
     return Word(y - kSign) < kInfinity || Nan(y);
   }
   static INVACT_ANYWHERE Word Put(Word y, unsigned bit) {
-    const Word quiet = Nan(y) ? kQuiet : Word(0);
+    const Word quiet =
+        Nan(y) ? Word(kQuiet | (bit ? kSign : Word(0))) : Word(0);
     const Word put = Word((y & Word(~Word(1))) | quiet | Word(bit));
     return Has(y) ? put : y;
   }
-  static INVACT_ANYWHERE unsigned Take(Word y) { return Has(y) ? y & 1u : 0u; }
+  // Of a y that has been put.
+  static INVACT_ANYWHERE unsigned Take(Word y) {
+    return (y >> (8 * sizeof(Word) - 1)) & y & 1u;
+  }
 };
-
-// The middle of the two neighbouring numbers that a y with the bit in it stands
-// for, of a dtype with so many bits in its mantissa: y as the bits of a float
-// before and after. Others stay as they are. Below the dtype's normal numbers
-// it is off by less than their distance.
-template <int kMantissa>
-INVACT_ANYWHERE uint32_t MiddleOfTwo(uint32_t y) {
-  static_assert(kMantissa < 23);
-  constexpr uint32_t kLowest = 1u << (23 - kMantissa);
-  const bool has = y - 0x80000000u < 0x7f800000u;
-  return has ? (y & ~kLowest) | kLowest >> 1 : y;
-}
 
 // Calls `body` with the BitInY of the dtype; `unknown` where there is none.
 template <class Body>

@@ -35,6 +35,15 @@ constexpr float HalfCell(float ymin, int dtype) {
   return (ymin < -0.25f ? 0.125f : 0.0625f) / (1 << MantissaBits(dtype));
 }
 
+// For a y that stands for itself and for the next number away from 0: as for
+// their middle, near the minimum, where it counts. Far left, where y itself is
+// used, half a last place does not show.
+INVACT_HOST DecoderLines LinesOfTwo(DecoderLines lines, int dtype) {
+  (dtype == INVACT_F32 ? lines.ymin_low : lines.ymin_high) +=
+      HalfCell(lines.ymin_high, dtype);
+  return lines;
+}
+
 // Which polynomial, where on it, and whether its value is yet to be multiplied
 // by y.
 template <class S>

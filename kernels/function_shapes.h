@@ -28,7 +28,7 @@ struct Bounds {
 struct Scalars {
   float values[2];  // the op's in the order of its schema, 0 where it has fewer
   // Neighbouring numbers of the dtype that a stored y stands for: 2 where the
-  // bit is in y. y is the middle of theirs.
+  // bit was in y and has been cleared, y and the next one away from 0.
   float cells = 1;
 };
 
@@ -99,7 +99,8 @@ struct Decoded : Shape<F, 1> {
       return kernels::Slope<S, 8, false>(y, bits, kOf.lines, 0, kOf.slope);
     } else {
       return kernels::Slope<S, 6, true>(
-          y, bits, kOf.lines,
+          y, bits,
+          scalars.cells == 2 ? LinesOfTwo(kOf.lines, kDtype) : kOf.lines,
           HalfCell(kOf.lines.ymin_high, kDtype) * scalars.cells,
           kOf.short_slope);
     }

@@ -96,8 +96,8 @@ struct Hardswish : Shape<Hardswish, 1> {
     using Float = typename S::Float;
     const typename S::Mask left = IsLeft<S>(y, bits);
     // A stored y stands for a cell, and the root for its mean: see decode.h.
-    const Float depth = S::Add(y, S::Set(kDepth));
     constexpr float kHalf = 0.125f / (1 << kMantissaBits<kDtype>);
+    const Float depth = S::Add(y, S::Set(kDepth - (scalars.cells - 1) * kHalf));
     const Float half = S::Set(kHalf * scalars.cells);
     const Float roots = S::Add(Root<S>(S::Sub(depth, half), left),
                                Root<S>(S::Add(depth, half), left));

@@ -164,8 +164,9 @@ int invact_register_cpu_kernels(const struct invact_registry* registry);
 
 /* Services of the two built-in libraries, not asked of others: the branch bits
    into the lowest mantissa bit of each y that is NaN or finite with its sign
-   bit set, and out of it; other y are not touched, and their bit is 0. Memory,
-   threads and errors as above. */
+   bit set, and out of it; other y are not touched, and their bit is 0. NaN
+   stays NaN, of either sign. Bits are taken out of what they were put into
+   only. Memory, threads and errors as above. */
 int invact_put_bits_in_y(const struct invact_call* call, void* y,
                          const void* side, int64_t n);
 int invact_take_bits_from_y(const struct invact_call* call, const void* y,

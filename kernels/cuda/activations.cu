@@ -231,13 +231,14 @@ struct DecodedFunctions {
     }
     return WithArithmetic(call->dtype, [=](auto type) {
       using T = decltype(type);
-      const DecoderLines& lines = F::kTables.lines;
       return WithPlace<F>(*call, [=](auto in_y) {
+        const DecoderLines& lines = F::kTables.lines;
         return Launch<1>(
             BackwardKernel<F, T, in_y.value>, kThreads, n, call->stream,
             static_cast<const T*>(y), static_cast<const uint8_t*>(side),
             static_cast<const T*>(dy), static_cast<T*>(dx), n,
-            Aligned(y, dy, dx), lines,
+            Aligned(y, dy, dx),
+            in_y.value ? LinesOfTwo(lines, call->dtype) : lines,
             HalfCell(lines.ymin_high, call->dtype) * kCellsOf<in_y.value, T>);
       });
     });

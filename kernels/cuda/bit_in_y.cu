@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kBitThreads)
   if (group.count <= 0) return;
   Eight<T> held;
   held.Load(y + group.first, group.count, aligned);
-  side[group.first / 8] = static_cast<uint8_t>(TakeBits(held));
+  side[group.first / 8] = static_cast<uint8_t>(TakeBits(&held));
 }
 
 bool Good(const invact_call* call, const void* y, const void* side, int64_t n) {

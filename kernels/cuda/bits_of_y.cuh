@@ -5,7 +5,7 @@
 
 #include "kernels/bit_in_y.h"
 #include "kernels/cuda/eight.cuh"
-#include "kernels/decode.h"
+#include "kernels/cuda/pair.cuh"
 
 namespace invact::kernels {
 
@@ -18,14 +18,29 @@ struct BitOf<__nv_bfloat16> : BitInY<uint16_t, 0x7f80u> {};
 template <>
 struct BitOf<__half> : BitInY<uint16_t, 0x7c00u> {};
 
+// Takes them out: where one was, y has a 0.
 template <class T>
-__device__ __forceinline__ unsigned TakeBits(const Eight<T>& y) {
-  const auto* const words =
-      reinterpret_cast<const typename BitOf<T>::Bits*>(y.elements);
+__device__ __forceinline__ unsigned TakeBits(Eight<T>* y) {
   unsigned bits = 0;
+  if constexpr (sizeof(T) == 2) {
+    unsigned* const pairs = reinterpret_cast<unsigned*>(y->elements);
 #pragma unroll
-  for (int k = 0; k < 8; ++k) bits |= BitOf<T>::Take(words[k]) << k;
-  return bits;
+    for (int k = 0; k < 4; ++k) {
+      const unsigned taken = pairs[k] & pairs[k] >> 15 & kBoth;
+      pairs[k] ^= taken;
+      bits |= taken << 2 * k;
+    }
+    return (bits | bits >> 15) & 0xff;
+  } else {
+    unsigned* const words = reinterpret_cast<unsigned*>(y->elements);
+#pragma unroll
+    for (int k = 0; k < 8; ++k) {
+      const unsigned taken = BitOf<T>::Take(words[k]);
+      words[k] ^= taken;
+      bits |= taken << k;
+    }
+    return bits;
+  }
 }
 
 template <class T>
@@ -37,42 +52,41 @@ __device__ __forceinline__ void PutBits(unsigned bits, Eight<T>* y) {
   }
 }
 
-// What the decoders are given for a stored y; float32's own places are finer
-// than what they tell apart.
-template <bool kBitInY, class T>
-__device__ __forceinline__ float Decodable(T y) {
-  if constexpr (kBitInY && sizeof(T) == 2) {
-    return __uint_as_float(
-        MiddleOfTwo<kMantissaBits<kDtypeOf<T>>>(__float_as_uint(ToFloat(y))));
+// The same of a function that is never -inf, and f' of which is NaN where y is,
+// so that the bit of a NaN does not count.
+template <class T>
+__device__ __forceinline__ void PutBitsOfDecoded(unsigned bits, Eight<T>* y) {
+  unsigned* const words = reinterpret_cast<unsigned*>(y->elements);
+  if constexpr (sizeof(T) == 2) {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const unsigned negative = words[k] >> 15 & kBoth;
+      const unsigned both =
+          (bits >> 2 * k & 1) | (bits << (15 - 2 * k) & 0x10000);
+      words[k] = (words[k] & ~negative) | (both & negative);
+    }
   } else {
-    return ToFloat(y);
+#pragma unroll
+    for (int k = 0; k < 8; ++k) {
+      const unsigned negative = words[k] >> 31;
+      words[k] = (words[k] & ~negative) | (bits >> k & negative);
+    }
   }
 }
 
-// Scalars::cells of such a y.
+// Scalars::cells of such a y. float32's own places are finer than what the
+// decoders tell apart.
 template <bool kBitInY, class T>
 inline constexpr float kCellsOf = kBitInY && sizeof(T) == 2 ? 2 : 1;
 
 // Those of the group that begins at `first`, from where they lie.
 template <bool kBitInY, class T>
-__device__ __forceinline__ unsigned BranchBits(const Eight<T>& y,
-                                               const uint8_t* side,
+__device__ __forceinline__ unsigned BranchBits(Eight<T>* y, const uint8_t* side,
                                                int64_t first) {
   if constexpr (kBitInY) {
     return TakeBits(y);
   } else {
     return side[first / 8];
-  }
-}
-
-// And to there, beside a y that is stored after.
-template <bool kBitInY, class T>
-__device__ __forceinline__ void KeepBits(unsigned bits, Eight<T>* y,
-                                         uint8_t* side, int64_t first) {
-  if constexpr (kBitInY) {
-    PutBits(bits, y);
-  } else {
-    side[first / 8] = static_cast<uint8_t>(bits);
   }
 }
 

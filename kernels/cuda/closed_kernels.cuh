@@ -14,8 +14,7 @@ constexpr int kClosedThreads = 128;
 
 // 0 where F has no bits.
 template <class F, bool kBitInY, class T>
-__device__ __forceinline__ unsigned BitsOf(const Eight<T>& y,
-                                           const uint8_t* side,
+__device__ __forceinline__ unsigned BitsOf(Eight<T>* y, const uint8_t* side,
                                            const Group& group) {
   if constexpr (F::kSideBits > 0) {
     return BranchBits<kBitInY>(y, side, group.first);
@@ -44,7 +43,11 @@ __global__ void __launch_bounds__(kClosedThreads)
     });
   }
   if constexpr (F::kSideBits > 0) {
-    KeepBits<kBitInY>(bits, &held, side, group.first);
+    if constexpr (kBitInY) {
+      PutBits(bits, &held);
+    } else {
+      side[group.first / 8] = static_cast<uint8_t>(bits);
+    }
   }
   if constexpr (kValues) held.Store(y + group.first, group.count, aligned);
 }
@@ -58,11 +61,11 @@ __global__ void __launch_bounds__(kClosedThreads)
   Eight<T> in, gradient;
   in.Load(y + group.first, group.count, aligned);
   gradient.Load(dy + group.first, group.count, aligned);
-  const unsigned bits = BitsOf<F, kBitInY>(in, side, group);
+  const unsigned bits = BitsOf<F, kBitInY>(&in, side, group);
   scalars.cells = kCellsOf<kBitInY, T>;
   ForEach(&gradient, [&](float value, int k) {
     return F::template Gradient<Lane, kDtypeOf<T>>(
-        Decodable<kBitInY>(in.elements[k]), bits >> k & 1, value, scalars);
+        ToFloat(in.elements[k]), bits >> k & 1, value, scalars);
   });
   gradient.Store(dx + group.first, group.count, aligned);
 }
@@ -75,7 +78,7 @@ __global__ void __launch_bounds__(kClosedThreads)
   if (group.count <= 0) return;
   Eight<T> held;
   held.Load(y + group.first, group.count, aligned);
-  const unsigned bits = BitsOf<F, false>(held, side, group);
+  const unsigned bits = BitsOf<F, false>(&held, side, group);
   ForEach(&held, [&](float value, int k) {
     return F::template Argument<Lane, kDtypeOf<T>>(value, bits >> k & 1,
                                                    scalars);

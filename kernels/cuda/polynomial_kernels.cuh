@@ -56,7 +56,11 @@ __global__ void __launch_bounds__(kThreads)
       ForEach(&held[g],
               [](float value, int) { return CudaForward<F>::Of(value, {}); });
     }
-    KeepBits<kBitInY>(bits, &held[g], side, group.first);
+    if constexpr (kBitInY) {
+      PutBitsOfDecoded(bits, &held[g]);
+    } else {
+      side[group.first / 8] = static_cast<uint8_t>(bits);
+    }
     if constexpr (kValues) {
       held[g].Store(y + group.first, group.count, aligned);
     }
@@ -77,7 +81,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 2 ? 16 : 1)
   in.Load(y + group.first, group.count, aligned);
   gradient.Load(dy + group.first, group.count, aligned);
   const unsigned bits =
-      group.count > 0 ? BranchBits<kBitInY>(in, side, group.first) : 0;
+      group.count > 0 ? BranchBits<kBitInY>(&in, side, group.first) : 0;
   if constexpr (kShort) {
     Stage(kDeviceTables<F>.short_slope, &table);
   } else {
@@ -87,8 +91,8 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 2 ? 16 : 1)
   if (group.count <= 0) return;
   ForEach(&gradient, [&](float value, int k) {
     return value * Slope < Lane, kShort ? 6 : 8,
-           kShort > (Decodable<kBitInY>(in.elements[k]), bits >> k & 1, lines,
-                     half_cell, table);
+           kShort > (ToFloat(in.elements[k]), bits >> k & 1, lines, half_cell,
+                     table);
   });
   gradient.Store(dx + group.first, group.count, aligned);
 }

@@ -145,6 +145,28 @@ void CheckKernels(
   }
 }
 
+void CheckDigests(Checker& check, const v1::Batch& batch) {
+  check.Count("parameters", batch.parameters_size(), kMaxRows);
+  for (const v1::Parameter& parameter : batch.parameters()) {
+    if (!check.ok()) return;
+    check.Text("parameter.name", parameter.name(), kPathBytes);
+    check.Text("parameter.type", parameter.type(), kNameBytes);
+  }
+  for (const v1::StepDigests& digests : batch.digests()) {
+    if (!check.ok()) return;
+    check.Range("digests.step", digests.step(), 0, kMaxStep);
+    if (digests.parameters_size() != digests.gradients_size()) {
+      check.Fail("digests", "another number of parameters than of gradients");
+    }
+    if (digests.roots_size() != digests.losses_size()) {
+      check.Fail("digests", "another number of roots than of losses");
+    }
+    for (const v1::UnseenDigest& unseen : digests.unseen()) {
+      check.Text("digests.unseen.reason", unseen.reason(), 64);
+    }
+  }
+}
+
 bool IsRunId(absl::string_view id) {
   return id.size() == 16 && std::all_of(id.begin(), id.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -232,6 +254,7 @@ absl::Status ValidateBatch(const v1::Batch& batch_untrusted) {
     if (!check.ok()) break;
     CheckTotals(check, step);
   }
+  CheckDigests(check, batch);
   if (batch.has_last_step()) CheckTable(check, batch.last_step());
   if (batch.has_max_step()) CheckTable(check, batch.max_step());
   if (batch.has_live()) CheckTable(check, batch.live());

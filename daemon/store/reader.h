@@ -85,6 +85,7 @@ class ReadSession {
                                                     int64_t limit);
   absl::StatusOr<std::optional<v1::StepTotals>> NewestStep(int64_t run);
   absl::StatusOr<StoredKernels> Kernels(int64_t run);
+  absl::StatusOr<StoredDigests> Digests(int64_t run);
   // All whose id begins so, newest first; "@last": the newest.
   absl::StatusOr<std::vector<v1::Comparison>> MatchComparisons(
       const std::string& selector);
@@ -96,6 +97,7 @@ class ReadSession {
                                    int64_t limit);
 
   static constexpr int64_t kMaxSteps = 100'000;
+  static constexpr size_t kMaxDigestBytes = 64 << 20;
 
  private:
   friend class Reader;

@@ -11,6 +11,7 @@
 #include "daemon/store/schema_v1.h"
 #include "daemon/store/schema_v2.h"
 #include "daemon/store/schema_v3.h"
+#include "daemon/store/schema_v4.h"
 
 namespace invact {
 namespace {
@@ -44,8 +45,8 @@ absl::Status CopyBefore(Database& db, const std::string& path, int64_t next) {
 }  // namespace
 
 const std::vector<std::string_view>& SchemaSteps() {
-  static const auto* steps =
-      new std::vector<std::string_view>{kSchemaV1, kSchemaV2, kSchemaV3};
+  static const auto* steps = new std::vector<std::string_view>{
+      kSchemaV1, kSchemaV2, kSchemaV3, kSchemaV4};
   return *steps;
 }
 

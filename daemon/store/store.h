@@ -115,6 +115,7 @@ class Store {
   absl::Status ApplyParent(int64_t run, const ParentTold& told, int64_t now_ns);
   absl::Status AppendNames(int64_t run, const v1::Batch& batch);
   absl::Status AppendSteps(int64_t run, const v1::Batch& batch);
+  absl::Status AppendDigests(int64_t run, const v1::Batch& batch);
   absl::Status AppendEvents(int64_t run, const v1::Batch& batch);
   absl::Status AppendUpdate(int64_t run, const v1::Batch& batch);
   absl::Status WriteKernel(int64_t run, const v1::KernelCalibration& kernel);

@@ -52,6 +52,7 @@ absl::Status Store::AppendBatch(int64_t run, const v1::Batch& batch,
   }
   if (status.ok()) status = AppendNames(run, batch);
   if (status.ok()) status = AppendSteps(run, batch);
+  if (status.ok()) status = AppendDigests(run, batch);
   if (status.ok() && events > 0) status = AppendEvents(run, batch);
   if (status.ok()) status = AppendUpdate(run, batch);
   if (status.ok() && batch.has_end()) {

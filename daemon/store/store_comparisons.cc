@@ -34,7 +34,7 @@ absl::Status Store::AddComparison(const v1::Comparison& comparison) {
     absl::Status status =
         db_->Prepare(
                "INSERT INTO comparison_policies VALUES "
-               "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+               "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .BindAll(
                 pk, int64_t{n}, row.policy(), row.run_id(), row.end_reason(),
                 bytes(row.has_saved(), row.saved().baseline_bytes()),
@@ -49,7 +49,10 @@ absl::Status Store::AddComparison(const v1::Comparison& comparison) {
                 If(row.has_added_fraction_low(), row.added_fraction_low()),
                 If(row.has_added_fraction_high(), row.added_fraction_high()),
                 If(row.has_loss_equal(), int64_t{row.loss_equal()}),
-                row.gradients())
+                row.gradients(),
+                If(row.has_loss_first_step(), int64_t{row.loss_first_step()}),
+                If(row.has_gradients_first_step(),
+                   int64_t{row.gradients_first_step()}))
             .Run();
     if (!status.ok()) return status;
   }

@@ -198,6 +198,8 @@ absl::StatusOr<int> Store::DeleteRuns(const std::vector<std::string>& run_ids) {
           "DELETE FROM site_tables WHERE run = ?",
           "DELETE FROM warnings WHERE run = ?",
           "DELETE FROM kernels WHERE run = ?",
+          "DELETE FROM parameters WHERE run = ?",
+          "DELETE FROM digests WHERE run = ?",
           "DELETE FROM runs WHERE pk = ?"}) {
       absl::Status status = db_->Prepare(sql).Bind(run).Run();
       if (!status.ok()) return status;

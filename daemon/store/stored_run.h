@@ -26,6 +26,14 @@ struct StoredRun {
   std::optional<v1::OutOfMemory> out_of_memory;
 };
 
+// What a run told of its losses and gradients.
+struct StoredDigests {
+  std::vector<v1::Parameter> parameters;
+  std::vector<v1::StepDigests> digests;  // by step
+  std::vector<int64_t> steps;            // the complete ones, ascending
+  bool cut = false;  // there are more than are read at a time
+};
+
 struct StoredKernels {
   // The run's relay tells of kernels: none means that none was calibrated.
   bool told = false;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kBatchEveryNs = 50 * kMs;
 constexpr size_t kStepsAtATime = 4096;
+constexpr size_t kDigestsAtATime = 32768;
 constexpr size_t kFullRecords = kBatchRecords * sizeof(Record);
 // Of one look: a writer that never rests must not hold the relay.
 constexpr int kMostPasses = 8;
@@ -55,12 +56,16 @@ void Batcher::Take(const Room& room) {
   if (room.steps && steps_.size() < kStepsAtATime) {
     reader_->TakeSteps(kStepsAtATime - steps_.size(), &steps_);
   }
+  // With the totals of the steps that they belong to.
+  if (room.steps && digests_.size() < kDigestsAtATime) {
+    reader_->TakeDigests(kDigestsAtATime - digests_.size(), &digests_);
+  }
   if (!records_.empty() || !steps_.empty()) tables_due_ = true;
 }
 
 bool Batcher::AnythingNew(int64_t now_ns, const Room& room) const {
   OomView oom;
-  return !records_.empty() || !steps_.empty() ||
+  return !records_.empty() || !steps_.empty() || !digests_.empty() ||
          scopes_said_ != reader_->scope_count() ||
          site_stamps_.size() != reader_->site_count() ||
          warnings_said_ != reader_->Warnings().size() ||
@@ -86,7 +91,8 @@ void Batcher::Look(int64_t now_ns, int64_t acked_ns, const AskRoom& ask,
   for (int pass = 0; pass < kMostPasses; ++pass) {
     const Room room = ask();
     Take(room);
-    const bool full = records_.size() == kFullRecords;
+    const bool full =
+        records_.size() == kFullRecords || digests_.size() == kDigestsAtATime;
     if (!full && (now_ns < next_batch_ns_ || !AnythingNew(now_ns, room))) {
       return;
     }
@@ -111,8 +117,9 @@ void Batcher::Last(const v1::RunEnd& end, const AskRoom& ask,
     const Room room = ask();
     Take(room);
     const uint64_t dropped = Discard(room);
-    const bool full =
-        records_.size() == kFullRecords || steps_.size() == kStepsAtATime;
+    const bool full = records_.size() == kFullRecords ||
+                      steps_.size() == kStepsAtATime ||
+                      digests_.size() == kDigestsAtATime;
     if (dropped == 0 && !full) break;
     Packer packer(Sealed(sink));
     Pack(&packer, false, false);
@@ -152,6 +159,10 @@ void Batcher::Pack(Packer* packer, bool tables, bool last) {
     packer->Add(std::move(step));
   }
   steps_.clear();
+  for (v1::StepDigests& digests : ToProto(digests_)) {
+    packer->Add(std::move(digests));
+  }
+  digests_.clear();
   packer->AddRecords(std::exchange(records_, std::string()));
   v1::RunUpdate update = Update();
   if (update.ByteSizeLong() > 0) packer->Add(std::move(update));
@@ -170,6 +181,12 @@ void Batcher::PackNames(Packer* packer) {
     v1::Scope scope;
     ToProto(scopes_said_, reader_->Scope(scopes_said_), &scope);
     packer->Add(std::move(scope));
+  }
+  const uint32_t parameters = reader_->parameter_count();
+  for (; parameters_said_ < parameters; ++parameters_said_) {
+    v1::Parameter parameter;
+    ToProto(parameters_said_, reader_->Parameter(parameters_said_), &parameter);
+    packer->Add(std::move(parameter));
   }
   const uint32_t sites = reader_->site_count();
   for (uint32_t number = 0; number < sites; ++number) {
@@ -250,6 +267,7 @@ Packer::Sink Batcher::Sealed(const Packer::Sink& sink) {
 void Batcher::SayAgain() {
   if (++said_again_ > kMostSaidAgain) return;
   scopes_said_ = 0;
+  parameters_said_ = 0;
   site_stamps_.clear();
   last_stamp_ = max_stamp_ = 0;
   device_said_.clear();

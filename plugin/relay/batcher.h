@@ -65,6 +65,7 @@ class Batcher {
   Reader* const reader_;
   std::string records_;
   std::vector<StepTotalsPod> steps_;
+  std::vector<DigestRecord> digests_;
   uint64_t dropped_ = 0;
   uint64_t dropped_said_ = 0;
   int64_t next_batch_ns_ = 0;
@@ -74,6 +75,7 @@ class Batcher {
 
   // What was said already.
   uint32_t scopes_said_ = 0;
+  uint32_t parameters_said_ = 0;
   std::vector<uint32_t> site_stamps_;
   uint64_t last_stamp_ = 0;
   uint64_t max_stamp_ = 0;

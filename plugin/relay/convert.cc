@@ -1,6 +1,7 @@
 #include "plugin/relay/convert.h"
 
 #include <algorithm>
+#include <bit>
 #include <string_view>
 #include <utility>
 
@@ -23,6 +24,9 @@ const char* PhaseName(uint32_t phase) {
 }
 
 std::string Text(std::string_view name) { return std::string(name); }
+
+// At most 300 KiB encoded.
+constexpr int kDigestsAMessage = 8192;
 
 // The tag and the length of a message of so many bytes inside another.
 size_t Framed(size_t bytes) { return bytes + 4; }
@@ -132,6 +136,43 @@ void ToProto(const KernelView& view, v1::KernelCalibration* out) {
   if (view.floor_rms >= 0) out->set_floor_rms(view.floor_rms);
   if (view.error_max >= 0) out->set_error_max(view.error_max);
   if (view.error_rms >= 0) out->set_error_rms(view.error_rms);
+}
+
+void ToProto(uint32_t number, const ParameterView& view, v1::Parameter* out) {
+  out->set_id(number);
+  out->set_name(view.name);
+  out->set_type(view.type);
+}
+
+std::vector<v1::StepDigests> ToProto(std::span<const DigestRecord> records) {
+  std::vector<v1::StepDigests> out;
+  int entries = 0;
+  for (const DigestRecord& record : records) {
+    if (out.empty() || out.back().step() != record.step ||
+        entries == kDigestsAMessage) {
+      out.emplace_back().set_step(record.step);
+      entries = 0;
+    }
+    ++entries;
+    v1::StepDigests& step = out.back();
+    const auto kind = static_cast<DigestKind>(record.kind);
+    if (kind == DigestKind::kStep) {
+      step.set_total(
+          static_cast<uint32_t>(std::min<uint64_t>(record.value, UINT32_MAX)));
+    } else if (record.unseen != 0) {
+      v1::UnseenDigest* unseen = step.add_unseen();
+      unseen->set_loss(kind == DigestKind::kLoss);
+      unseen->set_id(record.subject);
+      unseen->set_reason(Text(Name(static_cast<NoDigest>(record.unseen))));
+    } else if (kind == DigestKind::kLoss) {
+      step.add_roots(record.subject);
+      step.add_losses(std::bit_cast<double>(record.value));
+    } else if (kind == DigestKind::kGradient) {
+      step.add_parameters(record.subject);
+      step.add_gradients(record.value);
+    }
+  }
+  return out;
 }
 
 void ToProto(const TableView& table, const std::vector<ScopeSums>& scopes,

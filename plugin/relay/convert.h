@@ -4,6 +4,7 @@
 #define INVACT_PLUGIN_RELAY_CONVERT_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "invact/v1/ingest.pb.h"
@@ -17,6 +18,10 @@ void ToProto(uint32_t number, const ScopeView& view, v1::Scope* out);
 void ToProto(uint32_t number, const SiteView& view, v1::Site* out);
 void ToProto(const OomView& view, v1::OutOfMemory* out);
 void ToProto(const KernelView& view, v1::KernelCalibration* out);
+void ToProto(uint32_t number, const ParameterView& view, v1::Parameter* out);
+// One message a step, or more where it has many records. Records of an unknown
+// kind are left out: the step's total then tells.
+std::vector<v1::StepDigests> ToProto(std::span<const DigestRecord> records);
 void ToProto(const TableView& table, const std::vector<ScopeSums>& scopes,
              v1::SiteTable* out);
 

@@ -50,6 +50,14 @@ void Packer::Add(Table which, v1::SiteTable table) {
   }
 }
 
+void Packer::Add(v1::Parameter parameter) {
+  *Fit(parameter.ByteSizeLong())->add_parameters() = std::move(parameter);
+}
+
+void Packer::Add(v1::StepDigests digests) {
+  *Fit(digests.ByteSizeLong())->add_digests() = std::move(digests);
+}
+
 void Packer::Add(v1::RunUpdate update) {
   *Fit(update.ByteSizeLong())->mutable_update() = std::move(update);
 }

@@ -30,6 +30,8 @@ class Packer {
   void AddRecords(std::string records);
   enum class Table { kLast, kMax, kLive };
   void Add(Table which, v1::SiteTable table);
+  void Add(v1::Parameter parameter);
+  void Add(v1::StepDigests digests);
   void Add(v1::RunUpdate update);
   void Add(const v1::OutOfMemory& oom);
   void Add(const v1::RunEnd& end);

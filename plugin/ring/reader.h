@@ -66,6 +66,10 @@ struct KernelView {
   double error_max = -1, error_rms = -1;
 };
 
+struct ParameterView {
+  std::string name, type;
+};
+
 class Reader {
  public:
   explicit Reader(SharedRun* shared_untrusted);
@@ -81,6 +85,7 @@ class Reader {
   // Appends up to `max` records, oldest first within each ring; how many.
   size_t TakeRecords(size_t max, std::string* out);
   size_t TakeSteps(size_t max, std::vector<StepTotalsPod>* out);
+  size_t TakeDigests(size_t max, std::vector<DigestRecord>* out);
   uint64_t events_dropped() const;  // so far, all rings
   size_t FullestRing() const;       // records that wait in one
   uint64_t steps_dropped() const;
@@ -91,6 +96,9 @@ class Reader {
   SiteView Site(uint32_t number) const;
   // Changes when the site has to be sent again.
   uint32_t SiteStamp(uint32_t number) const;
+
+  uint32_t parameter_count() const;
+  ParameterView Parameter(uint32_t number) const;
 
   uint32_t kernel_count() const;
   // Whether Kernel would give something for that stamp.
@@ -118,6 +126,7 @@ class Reader {
   // Ours: the copies in the memory are for the writer alone.
   uint64_t ring_read_[kRings] = {};
   uint64_t step_read_ = 0;
+  uint64_t digest_read_ = 0;
   uint64_t resync_dropped_ = 0;
   uint64_t resync_steps_ = 0;
   uint32_t next_ring_ = 0;

@@ -13,12 +13,15 @@
 //     .max[2]       step with the largest baseline, double-buffered
 //     .steps        ring of step totals, one writer (under the ledger's lock)
 //     .rings[8]     rings of events, one writer thread each
+//     .parameters   what digests are of, append-only (parameter_count)
+//     .digests      ring of digests, one writer (under the Digests' lock)
 //
 // What can be lost: events (a full ring drops the newest, counted in
 // `dropped`), and step totals when the relay stood still for kStepSlots steps
-// (counted in `steps_dropped`). What can't: the live table, last, max, the
-// counters. All atomics are address-free and lock-free. Both sides are built
-// from this file; kLayoutVersion guards against a relay of another build.
+// (counted in `steps_dropped`), and digests (the reader finds the hole). What
+// can't: the live table, last, max, the counters. All atomics are address-free
+// and lock-free. Both sides are built from this file; kLayoutVersion guards
+// against a relay of another build.
 //
 // Threads: writers as said above. The relay is the only reader; it writes
 // nothing but the `read` cursors.
@@ -30,12 +33,13 @@
 #include <cstdint>
 
 #include "proto/codes.h"
+#include "proto/digest_codes.h"
 
 namespace invact {
 
 inline constexpr char kLayoutMagic[8] = {'i', 'n', 'v', 'a',
                                          'c', 't', '-', 'r'};
-inline constexpr uint32_t kLayoutVersion = 2;
+inline constexpr uint32_t kLayoutVersion = 3;
 
 inline constexpr uint32_t kMaxScopes = 16384;
 inline constexpr uint32_t kMaxSites = 16384;
@@ -44,6 +48,8 @@ inline constexpr uint32_t kStepSlots = 2048;
 inline constexpr uint32_t kMaxKernels = 128;
 inline constexpr uint32_t kRings = 8;
 inline constexpr uint32_t kRingRecords = 8192;  // power of two
+inline constexpr uint32_t kMaxLeaves = 16384;
+inline constexpr uint32_t kDigestSlots = 65536;
 inline constexpr uint32_t kNoSite = 0xffffffff;
 // Everything that did not fit the tables above is added up in this row.
 inline constexpr uint32_t kOtherSite = 0;
@@ -126,6 +132,7 @@ struct Control {
   std::atomic<uint32_t> warning_count;
   std::atomic<uint32_t> warnings[32];  // string offsets
   std::atomic<uint32_t> kernel_count;
+  std::atomic<uint32_t> parameter_count;
   KernelSlot kernels[kMaxKernels];  // in place when calibrated anew
 };
 
@@ -206,6 +213,34 @@ struct StepRing {
   StepTotalsPod step[kStepSlots];
 };
 
+// A leaf that gradients are accumulated for. String offsets.
+struct ParameterEntry {
+  uint32_t name;
+  uint32_t type;
+};
+
+enum class DigestKind : uint16_t {
+  kLoss,      // subject: place among the roots; value: bits of a double
+  kGradient,  // subject: number of the parameter; value: its digest
+  kStep,      // ends a step; value: how many records it had before this one
+};
+
+// `unseen` is an NoDigest: where it is not kNone there is no value.
+struct DigestRecord {
+  int64_t step;
+  uint64_t value;
+  uint32_t subject;
+  uint16_t kind;  // DigestKind
+  uint16_t unseen;
+};
+static_assert(sizeof(DigestRecord) == 24);
+
+struct DigestRing {
+  alignas(64) std::atomic<uint64_t> written;
+  alignas(64) std::atomic<uint64_t> read;
+  DigestRecord record[kDigestSlots];
+};
+
 struct SharedRun {
   char magic[8];
   uint32_t layout_version;
@@ -221,6 +256,8 @@ struct SharedRun {
   SiteTable max[2];
   StepRing steps;
   EventRing rings[kRings];
+  ParameterEntry parameters[kMaxLeaves];
+  DigestRing digests;
 };
 static_assert(sizeof(SharedRun) <= 16u << 20);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

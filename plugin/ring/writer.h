@@ -3,7 +3,8 @@
 //
 // Threads: PushRecord from any; each thread claims one ring for itself and
 // gives it back when it ends. PushStepTotals, PublishTable and PutKernel from
-// one thread at a time (the Recorder's lock). In a forked child nothing here
+// one thread at a time (the Recorder's lock); so are PushDigests and
+// AppendParameter (the Digests' lock). In a forked child nothing here
 // may be called; a claim that the child inherited is not given back by it.
 //
 // Order: a record is written before `written` is stored with release; the
@@ -147,6 +148,32 @@ inline void PushStepTotals(SharedRun* shared,
   }
   ring.step[written % kStepSlots] = totals;
   ring.written.store(written + 1, std::memory_order_release);
+}
+
+// How many of the records there was room for; the others are the caller's.
+inline size_t PushDigests(SharedRun* shared, const DigestRecord* records,
+                          size_t count) noexcept {
+  DigestRing& ring = shared->digests;
+  const uint64_t written = ring.written.load(std::memory_order_relaxed);
+  const uint64_t used = written - ring.read.load(std::memory_order_acquire);
+  const size_t room = used < kDigestSlots ? kDigestSlots - used : 0;
+  if (count > room) count = room;
+  for (size_t i = 0; i < count; ++i) {
+    ring.record[(written + i) % kDigestSlots] = records[i];
+  }
+  ring.written.store(written + count, std::memory_order_release);
+  return count;
+}
+
+// The parameter's number; kNoSite when the table is full.
+inline uint32_t AppendParameter(SharedRun* shared,
+                                const ParameterEntry& entry) noexcept {
+  std::atomic<uint32_t>& count = shared->control.parameter_count;
+  const uint32_t number = count.load(std::memory_order_relaxed);
+  if (number >= kMaxLeaves) return kNoSite;
+  shared->parameters[number] = entry;
+  count.store(number + 1, std::memory_order_release);
+  return number;
 }
 
 // Fills the table that `slot` does not name, then lets `slot` name it. `tables`

@@ -42,6 +42,32 @@ std::string RefusedBatch(const std::function<void(v1::Batch&)>& spoil) {
   return std::string(ValidateBatch(batch).message());
 }
 
+TEST(Validate, DigestsOfUnequalListsAreRefused) {
+  EXPECT_EQ(RefusedBatch([](v1::Batch& batch) {
+              v1::StepDigests* digests = batch.add_digests();
+              digests->add_parameters(0);
+              digests->add_gradients(1);
+              digests->add_roots(0);
+              digests->add_losses(std::nan(""));
+              batch.add_parameters()->set_name("weight");
+            }),
+            "");
+  EXPECT_THAT(RefusedBatch([](v1::Batch& batch) {
+                batch.add_digests()->add_parameters(0);
+              }),
+              StartsWith("digests: "));
+  EXPECT_THAT(RefusedBatch(
+                  [](v1::Batch& batch) { batch.add_digests()->add_losses(1); }),
+              StartsWith("digests: "));
+  EXPECT_THAT(
+      RefusedBatch([](v1::Batch& batch) { batch.add_digests()->set_step(-1); }),
+      StartsWith("digests.step: "));
+  EXPECT_THAT(RefusedBatch([](v1::Batch& batch) {
+                batch.add_parameters()->set_type(std::string(300, 'x'));
+              }),
+              StartsWith("parameter.type: "));
+}
+
 TEST(Validate, GoodMessagesPass) {
   EXPECT_TRUE(ValidateHello(GoodHello()).ok());
   EXPECT_TRUE(ValidateBatch(GoodBatch()).ok());

@@ -105,6 +105,15 @@ void ReadAll(SharedRun* shared) {
     ExpectText(site.dtype, 64);
     EXPECT_LT(site.category, Category::kCount);
   }
+  std::vector<DigestRecord> digests;
+  for (int look = 0; look < 10; ++look) reader.TakeDigests(32768, &digests);
+  EXPECT_LE(digests.size(), kDigestSlots);
+  for (const DigestRecord& digest : digests) EXPECT_GE(digest.step, 0);
+  ASSERT_LE(reader.parameter_count(), kMaxLeaves);
+  for (uint32_t n = 0; n < reader.parameter_count(); ++n) {
+    ExpectText(reader.Parameter(n).name, 4096);
+    ExpectText(reader.Parameter(n).type, 256);
+  }
   ASSERT_LE(reader.kernel_count(), kMaxKernels);
   for (uint32_t n = 0; n < reader.kernel_count(); ++n) {
     uint64_t stamp = 0;
@@ -170,6 +179,8 @@ TEST(Garbage, BehindPlausibleCountersIsRead) {
   Control& control = shared->control;
   control.scope_count.store(kMaxScopes);
   control.site_count.store(kMaxSites);
+  control.parameter_count.store(kMaxLeaves);
+  shared->digests.written.store(kDigestSlots);
   control.string_bytes.store(kStringBytes);
   control.warning_count.store(32);
   control.oom_seen.store(1);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/analysis/timing.h"
+#include "daemon/report/compare_agreement.h"
 #include "daemon/report/units.h"
 
 namespace invact {
@@ -226,8 +227,9 @@ v1::Comparison BuildComparison(int32_t rounds,
       if (out.name().empty() && round.run) out.set_name(round.run->name());
     }
   }
+  if (reference != nullptr) out.set_reference(reference->policy());
+  AddAgreement(policies, &out);
   if (reference == nullptr) return out;
-  out.set_reference(reference->policy());
   const v1::ComparedPolicy first = *reference;
   for (v1::ComparedPolicy& row : *out.mutable_policies()) {
     if (row.policy() != first.policy()) AddTimes(first, &row);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/report/compare_digests.h"
 #include "invact/v1/run.pb.h"
 
 namespace invact {
@@ -19,7 +20,8 @@ struct RoundFacts {
   // Of the rank with the highest peak; nothing: no run began, or no step of it
   // was stored.
   std::optional<v1::Report> report;
-  std::optional<v1::Run> run;  // nothing: no run began
+  std::optional<v1::Run> run;       // nothing: no run began
+  std::vector<RunDigests> digests;  // of all processes of the job
 };
 struct PolicyFacts {
   std::string policy;
@@ -28,7 +30,9 @@ struct PolicyFacts {
 
 // Without id and time. The reference is the first policy of which all rounds
 // ended well; bytes are those of a policy's last round that ended well, where
-// there is none of its last round with a stored step.
+// there is none of its last round with a stored step. Losses and gradients are
+// compared with the reference's run of the same round, and the reference's own
+// with those of its first round.
 v1::Comparison BuildComparison(int32_t rounds,
                                const std::vector<PolicyFacts>& policies);
 

@@ -46,7 +46,16 @@ Json PolicyFields(const v1::ComparedPolicy& row) {
           ? Json::array({row.added_fraction_low(), row.added_fraction_high()})
           : Json();
   out["loss_equal"] = INVACT_OPTIONAL(row, loss_equal);
+  out["loss_first_step"] = INVACT_OPTIONAL(row, loss_first_step);
+  out["loss_unseen"] = TextOrNull(row.loss_unseen());
   out["gradients"] = row.gradients();
+  out["gradients_first_step"] = INVACT_OPTIONAL(row, gradients_first_step);
+  out["gradients_differing"] = Json::array();
+  for (const std::string& name : row.gradients_differing()) {
+    out["gradients_differing"].push_back(name);
+  }
+  out["gradients_differing_count"] = row.gradients_differing_count();
+  out["gradients_unseen"] = TextOrNull(row.gradients_unseen());
   out["rounds"] = Json::array();
   for (const v1::ComparedRound& round : row.rounds()) {
     out["rounds"].push_back(RoundFields(round));
@@ -94,7 +103,8 @@ std::string ComparisonToCsv(const v1::Comparison& comparison) {
       "policy,run_id,end_reason,exit_code,signal,steps,baseline_bytes,"
       "held_bytes,eliminated_bytes,peak_allocated_bytes,peak_reserved_bytes,"
       "step_seconds_median,added_fraction,added_fraction_low,"
-      "added_fraction_high,loss_equal,gradients\n";
+      "added_fraction_high,loss_equal,gradients,loss_first_step,"
+      "gradients_first_step\n";
   for (const v1::ComparedPolicy& row : comparison.policies()) {
     const auto number = [&out](bool known, auto value) {
       // Enough digits to read a double back.
@@ -119,7 +129,10 @@ std::string ComparisonToCsv(const v1::Comparison& comparison) {
     number(row.has_added_fraction_low(), row.added_fraction_low());
     number(row.has_added_fraction_high(), row.added_fraction_high());
     number(row.has_loss_equal(), row.loss_equal());
-    absl::StrAppend(&out, ",", CsvField(row.gradients()), "\n");
+    absl::StrAppend(&out, ",", CsvField(row.gradients()));
+    number(row.has_loss_first_step(), row.loss_first_step());
+    number(row.has_gradients_first_step(), row.gradients_first_step());
+    out += '\n';
   }
   return out;
 }

@@ -72,6 +72,12 @@ absl::StatusOr<RoundFacts> RunService::Round(ReadSession& session,
   for (const RunRow& other : *rows) {
     if (other.run.end_reason() == "oom") out.run = other.run;
   }
+  for (const RunRow& one : *rows) {
+    absl::StatusOr<StoredDigests> digests = session.Digests(one.pk);
+    if (!digests.ok()) return digests.status();
+    out.digests.push_back(
+        {one.run.rank(), one.run.restart(), *std::move(digests)});
+  }
   absl::StatusOr<StoredRun> stored = session.Load(*row);
   if (!stored.ok()) return stored.status();
   absl::StatusOr<v1::Report> report = BuildReport(*stored, StepChoice{});

@@ -20,13 +20,13 @@ using Environment = std::map<std::string, std::string, std::less<>>;
 
 // Every key of ours; the daemon, the relay and the command line read some.
 constexpr const char* kKeys[] = {
-    "INVACT_POLICY",       "INVACT_EXACT",     "INVACT_VERIFY",
-    "INVACT_BUDGET",       "INVACT_PLAN",      "INVACT_DAEMON",
-    "INVACT_TOKEN_FILE",   "INVACT_RUN_NAME",  "INVACT_JOB_ID",
-    "INVACT_STATE_DIR",    "INVACT_SPOOL_DIR", "INVACT_EXCLUDE",
-    "INVACT_CHECKPOINT",   "INVACT_BITS",      "INVACT_KERNELS",
-    "INVACT_LOG",          "INVACT_DISABLE",   "INVACT_COMPARE_POLICY",
-    "INVACT_COMPARE_ROUND"};
+    "INVACT_POLICY",        "INVACT_EXACT",     "INVACT_VERIFY",
+    "INVACT_BUDGET",        "INVACT_PLAN",      "INVACT_DAEMON",
+    "INVACT_TOKEN_FILE",    "INVACT_RUN_NAME",  "INVACT_JOB_ID",
+    "INVACT_STATE_DIR",     "INVACT_SPOOL_DIR", "INVACT_EXCLUDE",
+    "INVACT_CHECKPOINT",    "INVACT_BITS",      "INVACT_KERNELS",
+    "INVACT_LOG",           "INVACT_DISABLE",   "INVACT_COMPARE_POLICY",
+    "INVACT_COMPARE_ROUND", "INVACT_DIGEST"};
 
 const char* NearestKey(std::string_view key) {
   return *std::min_element(std::begin(kKeys), std::end(kKeys),
@@ -321,6 +321,7 @@ Config ParseConfig(
   reader.ReadPolicy();
   reader.Switch("INVACT_EXACT", &config.exact);
   reader.Switch("INVACT_VERIFY", &config.verify);
+  reader.Switch("INVACT_DIGEST", &config.digest);
   reader.Switch("INVACT_DISABLE", &config.disabled);
   reader.Budget();
   reader.Plan();

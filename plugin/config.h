@@ -32,6 +32,7 @@ struct Config {
   enum class Log { kError, kInfo, kDebug } log = Log::kInfo;
   bool ledger_log = false;      // INVACT_LOG=ledger[:FILE]
   std::string ledger_log_file;  // empty: stderr
+  bool digest = false;          // INVACT_DIGEST=1
   bool disabled = false;        // INVACT_DISABLE=1
   bool bad_value = false;       // said at the first save: the job runs plain
 };

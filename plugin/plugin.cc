@@ -14,6 +14,7 @@
 
 #include "plugin/checkpoint/region.h"
 #include "plugin/config.h"
+#include "plugin/digest/digests.h"
 #include "plugin/fuse/fused.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
@@ -129,6 +130,9 @@ int Start(const invact_start& start) {
                  "nothing in a C++ job; observing only (next: "
                  "INVACT_POLICY=invert)");
     }
+  }
+  if (config.digest && !InstallDigests(start.python != 0, &error)) {
+    SayTrouble("digest", error + "; losses and gradients are not compared");
   }
   g_guest_mode.store(GuestMode::kReady);
   if (start.python != 0) {

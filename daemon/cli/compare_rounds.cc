@@ -61,6 +61,7 @@ class Rounds {
     Set(&child.environment, "LD_PRELOAD", preload_);
     Set(&child.environment, "INVACT_POLICY", policy);
     Set(&child.environment, "INVACT_JOB_ID", facts.job.id);
+    Set(&child.environment, "INVACT_DIGEST", "1");
     Set(&child.environment, "INVACT_COMPARE_POLICY", policy);
     Set(&child.environment, "INVACT_COMPARE_ROUND", absl::StrCat(round));
     const std::string stem =

@@ -4,6 +4,8 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include "plugin/digest/digests.h"
+#include "plugin/digest/leaves.h"
 #include "plugin/guard.h"
 #include "plugin/observe/import_slot.h"
 #include "plugin/observe/recorder.h"
@@ -29,7 +31,10 @@ Execute g_execute;
 class BackwardScope {
  public:
   BackwardScope() { Recorder::Get().EnterBackward(); }
-  ~BackwardScope() { Recorder::Get().LeaveBackward(complete_); }
+  ~BackwardScope() {
+    const int64_t step = Recorder::Get().LeaveBackward(complete_);
+    if (Digesting()) DigestStep(step);
+  }
   BackwardScope(const BackwardScope&) = delete;
   BackwardScope& operator=(const BackwardScope&) = delete;
   void Complete() { complete_ = true; }
@@ -43,9 +48,11 @@ variable_list ExecuteBackward(Engine* engine, const edge_list& roots,
                               bool create_graph, bool accumulate_grad,
                               const edge_list& outputs) {
   if (!Active() || InGraphTask()) {
+    const NestedBackward nested;
     return g_execute(engine, roots, inputs, keep_graph, create_graph,
                      accumulate_grad, outputs);
   }
+  if (Digesting()) DigestRoots(roots, inputs);
   BackwardScope scope;
   variable_list gradients = g_execute(engine, roots, inputs, keep_graph,
                                       create_graph, accumulate_grad, outputs);

@@ -81,11 +81,10 @@ void Recorder::EnterBackward() noexcept {
   }
 }
 
-void Recorder::LeaveBackward(bool complete) noexcept {
+int64_t Recorder::LeaveBackward(bool complete) noexcept {
   if (!complete) failed_backward_.store(true);
-  if (backwards_.fetch_sub(1) == 1) {
-    EndBackward(!failed_backward_.exchange(false));
-  }
+  if (backwards_.fetch_sub(1) != 1) return -1;
+  return EndBackward(!failed_backward_.exchange(false));
 }
 
 void Recorder::BeginBackward() noexcept {
@@ -114,10 +113,10 @@ void Recorder::BeginBackward() noexcept {
   MarkDevice(StepMark::kBackward);
 }
 
-void Recorder::EndBackward(bool complete) noexcept {
+int64_t Recorder::EndBackward(bool complete) noexcept {
   if (g_guest_mode.load(std::memory_order_acquire) != GuestMode::kRunning ||
       steps_.phase() != Phase::kBackward) {
-    return;
+    return -1;
   }
   MarkDevice(StepMark::kEnd);
   const AllocatorBytes allocator = ReadAllocator();
@@ -125,7 +124,7 @@ void Recorder::EndBackward(bool complete) noexcept {
   const int64_t now = MonotonicNs();
   PublishNotes();
   std::lock_guard lock(mutex_);
-  if (steps_.phase() != Phase::kBackward) return;
+  if (steps_.phase() != Phase::kBackward) return -1;
   NotePeakLocked(allocator.peak_allocated);
   steps_.BackwardEnds(now, complete);
   StepTotalsPod& totals = steps_.totals();
@@ -145,6 +144,7 @@ void Recorder::EndBackward(bool complete) noexcept {
   if (log_ != nullptr) log_->End(totals.index, complete);
   ForgetTouchedLocked();
   outermost_begin_ns_ = 0;
+  return complete ? totals.index : -1;
 }
 
 }  // namespace invact

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "plugin/digest/digests.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
 #include "plugin/observe/run_start.h"
@@ -135,10 +136,16 @@ void Recorder::CallFailed() noexcept {
   KeepUnfinishedLocked();
 }
 
+uint32_t Recorder::Text(std::string_view text) noexcept {
+  std::lock_guard lock(mutex_);
+  return shared_ == nullptr ? 0 : sites_.Text(text);
+}
+
 void Recorder::Finish(int status) noexcept {
   if (g_guest_mode.load() != GuestMode::kRunning || finished_.exchange(true)) {
     return;
   }
+  FinishDigests();
   PublishNotes();
   std::lock_guard lock(mutex_);
   if (log_ != nullptr) log_->Flush();

@@ -121,7 +121,8 @@ class Recorder {
   // An outermost backward begins, ends on this thread. Backwards of several
   // threads may overlap: the step ends with the last of them.
   void EnterBackward() noexcept;
-  void LeaveBackward(bool complete) noexcept;
+  // The number of the step that this completed; -1: none.
+  int64_t LeaveBackward(bool complete) noexcept;
 
   uint32_t InternScope(std::string_view name, bool block) noexcept;
   void RenewScope(uint32_t scope) noexcept;
@@ -134,6 +135,11 @@ class Recorder {
 
   // Torch told of an out-of-memory.
   void OutOfMemory(int64_t requested_bytes) noexcept;
+
+  // Offset of a text in the shared arena; 0: no room, or no run yet.
+  uint32_t Text(std::string_view text) noexcept;
+  // nullptr before the first save.
+  SharedRun* shared() const noexcept { return shared_; }
 
   // The process is leaving by exit(status). Ends the run and says so.
   void Finish(int status) noexcept;
@@ -154,7 +160,7 @@ class Recorder {
   void BeginStep() noexcept;
   void ResumeStepLocked(int64_t now_ns);
   void BeginBackward() noexcept;
-  void EndBackward(bool complete) noexcept;
+  int64_t EndBackward(bool complete) noexcept;
   void BeginStepLocked(int64_t now_ns, const AllocatorBytes& before);
   void FillTable(SiteTable* table, const StepTotalsPod& totals);
   void KeepTable(const StepTotalsPod& totals);

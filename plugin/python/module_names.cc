@@ -4,10 +4,13 @@
 #include <unordered_set>
 
 #include "plugin/checkpoint/region.h"
+#include "plugin/digest/digests.h"
+#include "plugin/digest/leaves.h"
 #include "plugin/log.h"
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/scope.h"
 #include "plugin/python/block_call.h"
+#include "plugin/python/module_attributes.h"
 #include "plugin/python/tensor_object.h"
 
 namespace invact {
@@ -35,44 +38,6 @@ PyObject* OnModuleDeath(PyObject* address, PyObject*) {
 MethodDef g_on_death = {"invact_module_death", OnModuleDeath,
                         kMethodOneArgument, nullptr};
 
-struct Names {
-  PyObject* modules;
-  PyObject* parameters;
-  PyObject* buffers;
-};
-const Names& AttributeNames() {
-  static const Names names = {
-      g_python.PyUnicode_InternFromString("_modules"),
-      g_python.PyUnicode_InternFromString("_parameters"),
-      g_python.PyUnicode_InternFromString("_buffers")};
-  return names;
-}
-
-// Calls visit(key, value), both borrowed, for each item of module.<attribute>.
-template <typename Visit>
-void ForEach(PyObject* module, PyObject* attribute, Visit visit) {
-  const Ref items = Attribute(module, attribute);
-  if (!items) return;
-  if (IsInstance(items.get(), g_python.dict_type)) {
-    ptrdiff_t position = 0;
-    PyObject *key, *value;
-    while (g_python.PyDict_Next(items.get(), &position, &key, &value)) {
-      if (value != g_python.none) visit(key, value);
-    }
-    return;
-  }
-  // A scripted module has its own kind of dict.
-  const Ref list(g_python.PyMapping_Items(items.get()));
-  const ptrdiff_t size = list ? g_python.PyList_Size(list.get()) : 0;
-  for (ptrdiff_t i = 0; i < size; ++i) {
-    PyObject* pair = g_python.PyList_GetItem(list.get(), i);
-    PyObject* key = pair ? g_python.PyTuple_GetItem(pair, 0) : nullptr;
-    PyObject* value = key ? g_python.PyTuple_GetItem(pair, 1) : nullptr;
-    if (value != nullptr && value != g_python.none) visit(key, value);
-  }
-  g_python.PyErr_Clear();
-}
-
 // Children of lists and sequences are the blocks that checkpointing is usually
 // applied to.
 ModuleKind KindOf(PyObject* module) {
@@ -92,6 +57,15 @@ std::string Join(const std::string& path, const std::string& name) {
 }
 
 }  // namespace
+
+void ModuleNames::NameParameters(PyObject* module, const std::string& path) {
+  ForEach(module, AttributeNames().parameters,
+          [&](PyObject* key, PyObject* parameter) {
+            if (!IsTensorObject(parameter)) return;
+            const at::Tensor tensor = TensorOf(parameter);
+            if (tensor.defined()) NameLeaf(tensor, Join(path, TextOf(key)));
+          });
+}
 
 ModuleNames& ModuleNames::Get() noexcept {
   static auto* names = new ModuleNames;
@@ -126,7 +100,7 @@ std::vector<ModuleNames::Found> ModuleNames::Walk(PyObject* root) {
 std::vector<const void*> ModuleNames::StoragesOf(
     const std::vector<PyObject*>& modules) {
   std::vector<const void*> storages;
-  const Names& names = AttributeNames();
+  const ModuleAttributes& names = AttributeNames();
   for (PyObject* module : modules) {
     for (PyObject* attribute : {names.parameters, names.buffers}) {
       ForEach(module, attribute, [&](PyObject*, PyObject* value) {
@@ -272,6 +246,7 @@ void ModuleNames::NameAll(uint32_t id, const std::vector<Found>& found) {
     const uint32_t scope = InternScope(path, found[i].block);
     paths_.emplace(scope, path);
     SetName(found[i].module.get(), {id, scope, found[i].block, plan[i]});
+    if (Digesting()) NameParameters(found[i].module.get(), path);
     modules.push_back(found[i].module.get());
   }
   std::vector<const void*> storages = StoragesOf(modules);

@@ -82,6 +82,7 @@ class ModuleNames {
   void DropRoot(uint32_t id);
   std::vector<BlockPlan> PlanBlocks(const std::string& prefix,
                                     const std::vector<Found>& found);
+  static void NameParameters(PyObject* module, const std::string& path);
   void NameAll(uint32_t id, const std::vector<Found>& found);
   void SetName(PyObject* module, const ModuleName& name);
   bool UseName(PyObject* module, uint32_t root);

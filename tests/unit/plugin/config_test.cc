@@ -61,6 +61,7 @@ TEST(Config, RefusesBadValuesAndSaysWhatToWrite) {
   ExpectRefused("INVACT_POLICY", "offload", "observe");
   ExpectRefused("INVACT_EXACT", "yes", "neither 0 nor 1");
   ExpectRefused("INVACT_VERIFY", "2", "neither 0 nor 1");
+  ExpectRefused("INVACT_DIGEST", "yes", "neither 0 nor 1");
   ExpectRefused("INVACT_DISABLE", "true", "neither 0 nor 1");
   ExpectRefused("INVACT_BITS", "loose", "packed");
   ExpectRefused("INVACT_LOG", "verbose", "ledger");

@@ -21,6 +21,10 @@ namespace invact {
 
 namespace {
 
+// Where nobody reads the ring any more: beyond this (24 MiB) steps are left
+// out, which the daemon sees.
+constexpr size_t kMostWaiting = size_t{1} << 20;
+
 constexpr auto kLastWait = std::chrono::seconds(2);
 
 struct Digests {
@@ -41,7 +45,9 @@ Digests& TheDigests() {
 bool Write(Digests* digests, bool ending) {
   SharedRun* shared = Recorder::Get().shared();
   while (!digests->steps.empty() && digests->steps.front().Ready()) {
-    digests->steps.front().AppendTo(&digests->to_write);
+    if (digests->to_write.size() < kMostWaiting) {
+      digests->steps.front().AppendTo(&digests->to_write);
+    }
     if (ending) digests->kept.push_back(std::move(digests->steps.front()));
     digests->steps.pop_front();
   }

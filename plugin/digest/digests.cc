@@ -99,6 +99,7 @@ void DigestRoots(const torch::autograd::edge_list& edges,
 }
 
 void DigestStep(int64_t step) noexcept {
+  if (step == Recorder::kStepGoesOn) return;
   if (step < 0 || g_guest_mode.load() != GuestMode::kRunning) {
     ForgetRoots();
     ForgetAccumulations();
@@ -110,6 +111,8 @@ void DigestStep(int64_t step) noexcept {
   try {
     const OwnWork own;
     const at::AutoDispatchBelowADInplaceOrView below;
+    const c10::impl::ExcludeDispatchKeyGuard plain(
+        c10::autocast_dispatch_keyset);
     DigestLosses(&numbers);
     DigestGradients(&digests, &numbers);
     numbers.Close();

@@ -31,7 +31,7 @@ bool InstallDigests(bool python, std::string* error) noexcept;
 // An outermost backward begins on this thread.
 void DigestRoots(const torch::autograd::edge_list& edges,
                  const torch::autograd::variable_list& gradients) noexcept;
-// It has ended, and with it the step of that number; -1: none was completed.
+// It has ended, and with it a step (Recorder::LeaveBackward).
 void DigestStep(int64_t step) noexcept;
 
 // The process ends: what the device has finished is written, waiting for it at

@@ -83,7 +83,7 @@ void Recorder::EnterBackward() noexcept {
 
 int64_t Recorder::LeaveBackward(bool complete) noexcept {
   if (!complete) failed_backward_.store(true);
-  if (backwards_.fetch_sub(1) != 1) return -1;
+  if (backwards_.fetch_sub(1) != 1) return kStepGoesOn;
   return EndBackward(!failed_backward_.exchange(false));
 }
 
@@ -116,7 +116,7 @@ void Recorder::BeginBackward() noexcept {
 int64_t Recorder::EndBackward(bool complete) noexcept {
   if (g_guest_mode.load(std::memory_order_acquire) != GuestMode::kRunning ||
       steps_.phase() != Phase::kBackward) {
-    return -1;
+    return kNoStep;
   }
   MarkDevice(StepMark::kEnd);
   const AllocatorBytes allocator = ReadAllocator();
@@ -124,7 +124,7 @@ int64_t Recorder::EndBackward(bool complete) noexcept {
   const int64_t now = MonotonicNs();
   PublishNotes();
   std::lock_guard lock(mutex_);
-  if (steps_.phase() != Phase::kBackward) return -1;
+  if (steps_.phase() != Phase::kBackward) return kNoStep;
   NotePeakLocked(allocator.peak_allocated);
   steps_.BackwardEnds(now, complete);
   StepTotalsPod& totals = steps_.totals();
@@ -144,7 +144,7 @@ int64_t Recorder::EndBackward(bool complete) noexcept {
   if (log_ != nullptr) log_->End(totals.index, complete);
   ForgetTouchedLocked();
   outermost_begin_ns_ = 0;
-  return complete ? totals.index : -1;
+  return complete ? totals.index : kNoStep;
 }
 
 }  // namespace invact

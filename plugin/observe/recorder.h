@@ -121,7 +121,9 @@ class Recorder {
   // An outermost backward begins, ends on this thread. Backwards of several
   // threads may overlap: the step ends with the last of them.
   void EnterBackward() noexcept;
-  // The number of the step that this completed; -1: none.
+  // The number of the step that this completed, or why there is none.
+  static constexpr int64_t kNoStep = -1;
+  static constexpr int64_t kStepGoesOn = -2;  // another thread's is under way
   int64_t LeaveBackward(bool complete) noexcept;
 
   uint32_t InternScope(std::string_view name, bool block) noexcept;

@@ -5,6 +5,7 @@ hash of all that the guest must not change."""
 import hashlib
 import json
 import struct
+import threading
 
 import numpy as np
 import torch
@@ -91,6 +92,29 @@ class Recorder:
                        **dict(unseen)}})
 
 
+def two_threads(recorder):
+    """The second backward begins and ends inside the first one: one step."""
+    model = recorder.model
+    model.zero_grad(set_to_none=True)
+    inside, other_done = threading.Event(), threading.Event()
+    first = model.body[0](torch.ones(2, 16)).square().mean()
+    second = model.body[2](torch.ones(2, 16)).square().mean()
+    value = first * 2
+
+    def wait(grad):
+        inside.set()
+        assert other_done.wait(60)
+
+    first.register_hook(wait)
+    thread = threading.Thread(target=value.backward)
+    thread.start()
+    assert inside.wait(60)
+    second.backward()
+    other_done.set()
+    thread.join()
+    recorder.note([(0, value), (1, second)])
+
+
 def run():
     torch.manual_seed(7)
     torch.set_num_threads(2)
@@ -156,6 +180,14 @@ def run():
     loss = model(tokens, image, reentrant=True)
     loss.backward()
     recorder.note([(0, loss)])
+
+    # Ended while autocast is on, and by two threads at once.
+    model.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(tokens, image)
+        loss.backward()
+    recorder.note([(0, loss)])
+    two_threads(recorder)
 
     # Not a number, in loss and gradients.
     model.zero_grad(set_to_none=True)

@@ -108,8 +108,8 @@ class Checker {
       }
     }
     for (const Operand& affine : {step.weight, step.bias}) {
-      if (affine.kind != Operand::kNone &&
-          !is(affine, a, Pattern::kPerColumn)) {
+      // Without one of them PyTorch's roundings are others.
+      if (!is(affine, a, Pattern::kPerColumn)) {
         return "its weight or bias is not of its operand's dtype, one a column";
       }
     }

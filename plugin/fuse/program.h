@@ -83,7 +83,7 @@ struct Step {
   Operand a, b;
   double alpha = 1;  // also the scale of kMaskScale
   // Of kNormalise: inputs. Mean and rstd are float, one a row; weight and bias
-  // of a's dtype, one a column; kNone where the op has none.
+  // of a's dtype, one a column.
   Operand mean = {}, rstd = {}, weight = {}, bias = {};
   bool operator==(const Step& other) const;
 };

@@ -81,18 +81,8 @@ std::string PowOf(const std::string& a, double exponent, Dtype dtype) {
 
 // PyTorch's kernels, vectorised and not, contract the last product and sum.
 std::string Normalised(const Step& step) {
-  const std::string scaled =
-      Name(step.rstd) + " * (" + Name(step.a) + " - " + Name(step.mean) + ")";
-  const bool weight = step.weight.kind != Operand::kNone;
-  const bool bias = step.bias.kind != Operand::kNone;
-  if (weight && bias) {
-    return "fmaf(" + Name(step.weight) + ", " + scaled + ", " +
-           Name(step.bias) + ")";
-  }
-  if (weight) return Name(step.weight) + " * (" + scaled + ")";
-  if (!bias) return scaled;
-  return "fmaf(" + Name(step.rstd) + ", " + Name(step.a) + " - " +
-         Name(step.mean) + ", " + Name(step.bias) + ")";
+  return "fmaf(" + Name(step.weight) + ", " + Name(step.rstd) + " * (" +
+         Name(step.a) + " - " + Name(step.mean) + "), " + Name(step.bias) + ")";
 }
 
 std::string Expression(const Step& step) {

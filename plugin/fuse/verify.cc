@@ -23,7 +23,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <optional>
 #include <random>
 #include <vector>
 
@@ -234,14 +233,9 @@ class Trial {
 
   // The statistics are those that PyTorch gives.
   void AskNorm(const Step& step, const at::Tensor& a, at::Tensor* out) const {
-    const auto affine = [&](const Operand& operand) {
-      return operand.kind == Operand::kNone
-                 ? std::optional<at::Tensor>()
-                 : samples_[operand.index].given.device;
-    };
-    const auto [y, mean, rstd] =
-        at::native_layer_norm(a.contiguous(), {shape_.cols},
-                              affine(step.weight), affine(step.bias), 1e-5);
+    const auto [y, mean, rstd] = at::native_layer_norm(
+        a.contiguous(), {shape_.cols}, samples_[step.weight.index].given.device,
+        samples_[step.bias.index].given.device, 1e-5);
     out->copy_(y);
     samples_[step.mean.index].given.device.copy_(mean);
     samples_[step.rstd.index].given.device.copy_(rstd);

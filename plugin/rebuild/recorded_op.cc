@@ -16,6 +16,7 @@
 #include "plugin/rebuild/rebuild.h"
 #include "plugin/rebuild/value_table.h"
 #include "plugin/substitute/original_kernel.h"
+#include "plugin/substitute/quiet_registration.h"
 
 namespace invact {
 
@@ -309,6 +310,7 @@ void StandBefore(torch::Library* library, DispatchKey key,
 }  // namespace
 
 void InstallRecordedOps(bool cuda) {
+  const QuietRegistration quiet;
   std::vector<DispatchKey> keys = {DispatchKey::AutogradCPU};
   if (cuda) keys.push_back(DispatchKey::AutogradCUDA);
   for (const DispatchKey key : keys) {

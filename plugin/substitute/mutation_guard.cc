@@ -14,6 +14,7 @@
 #include "plugin/substitute/held_output.h"
 #include "plugin/substitute/list_guards.h"
 #include "plugin/substitute/original_kernel.h"
+#include "plugin/substitute/quiet_registration.h"
 #include "plugin/substitute/write_notice.h"
 #include "plugin/substitute/written_arguments.h"
 
@@ -86,18 +87,6 @@ class WriteGuard final : public c10::OperatorKernel {
   std::optional<OriginalKernel> original_;
   std::vector<int> written_;  // distances from the end of the stack
   bool writes_;
-};
-
-// Torch warns, once in a process, of a kernel registered in another's place:
-// not of ours, and the job's own one warning is left to the job.
-class QuietRegistration {
- private:
-  class Nothing final : public c10::WarningHandler {
-    void process(const c10::Warning&) override {}
-  };
-  Nothing nothing_;
-  c10::WarningUtils::WarningHandlerGuard handler_{&nothing_};
-  c10::WarningUtils::WarnAlways always_;
 };
 
 // ADInplaceOrView is passed by every write that autograd's version counter can

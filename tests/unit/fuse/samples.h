@@ -73,14 +73,9 @@ inline std::vector<Program> EachOp(Dtype d) {
       step.rstd = X(2);
       const Input row{Dtype::kF32, Pattern::kPerRow};
       const Input column{d, Pattern::kPerColumn};
-      programs.push_back({{full, row, row}, {step}, {0}});
       step.weight = X(3);
-      programs.push_back({{full, row, row, column}, {step}, {0}});
       step.bias = X(4);
       programs.push_back({{full, row, row, column, column}, {step}, {0}});
-      step.weight = {};
-      step.bias = X(3);
-      programs.push_back({{full, row, row, column}, {step}, {0}});
     } else if (!IsBinary(step.op)) {
       programs.push_back({{full}, {step}, {0}});
     } else {

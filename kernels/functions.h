@@ -51,8 +51,9 @@ struct Silu : Decoded<Silu, kSiluTables> {
 // tanh(ln(1 + e)) is (e^2 + 2 e) / (e^2 + 2 e + 2): no cancellation, and 1 to
 // float32's last place from x = 10 on.
 struct Mish : Decoded<Mish, kMishTables> {
+  // On CUDA PyTorch's y of this one leaves 1.74e-4.
   static constexpr Bounds kBounds = {
-      "aten::mish", "", {1.6e-4, 1.5e-2, 6e-3}, {2e-6, 2.1e-3, 4.2e-4}};
+      "aten::mish", "", {1.8e-4, 1.5e-2, 6e-3}, {2e-6, 2.1e-3, 4.2e-4}};
   template <class S>
   INVACT_LANE static typename S::Float Forward(typename S::Float x,
                                                const Scalars&) {

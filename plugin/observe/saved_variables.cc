@@ -46,18 +46,30 @@ constexpr char kConstructor[] =
 constexpr char kRegisterHooks[] =
     "_ZN5torch8autograd13SavedVariable14register_hooksEOSt10unique_ptrINS0_"
     "18SavedVariableHooksESt14default_deleteIS3_EE";
+constexpr char kSaveMetadata[] =
+    "_ZN5torch8autograd13SavedVariable13save_metadataERKN2at6TensorE";
 
 // A constructor returns nothing in the Itanium ABI on the machines we build
 // for.
 using Constructor = void (*)(SavedVariable*, const at::Tensor&, bool, bool);
 using RegisterHooks = void (*)(SavedVariable*, HooksPtr&&);
+using SaveMetadata = void (*)(SavedVariable*, const at::Tensor&);
 // Returned like the member's result, through a hidden pointer.
 using Unpack = at::Tensor (*)(const SavedVariable*, NodePtr);
 Constructor g_constructor;
 RegisterHooks g_register_hooks;
+SaveMetadata g_save_metadata;
 Unpack g_unpack;
 
 thread_local Reason t_pending_decline = Reason::kNone;
+
+// What register_hooks does, but for the detached copy of the tensor that it
+// makes for a pack hook: ours needs none.
+void GiveHooks(SavedVariable* saved, HooksPtr hooks) {
+  const at::Tensor data = std::move(saved->*Get(DataMember()));
+  if (saved->*Get(KeptOriginalMember())) g_save_metadata(saved, data);
+  saved->*Get(HooksMember()) = std::move(hooks);
+}
 
 // The tensor is rebuilt when it is read, or held by the hook until that is
 // decided: torch lets go of it.
@@ -69,7 +81,7 @@ void Drop(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
       Recorder::Get().SaveAs(FactsOf(tensor, is_output), Reason::kNone,
                              kept ? Claim::kBoth : Claim::kAsked,
                              planned ? Action::kRebuild : Action::kKeep));
-  g_register_hooks(saved, std::make_unique<DroppedHook>(std::move(dropped)));
+  GiveHooks(saved, std::make_unique<DroppedHook>(std::move(dropped)));
 }
 
 // What torch has just constructed in its own way gets a hook of ours, or its
@@ -204,9 +216,10 @@ bool ObserveSavedVariables(bool python, std::string* error) noexcept {
   g_constructor = reinterpret_cast<Constructor>(dlsym(torch, kConstructor));
   g_register_hooks =
       reinterpret_cast<RegisterHooks>(dlsym(torch, kRegisterHooks));
+  g_save_metadata = reinterpret_cast<SaveMetadata>(dlsym(torch, kSaveMetadata));
   g_unpack = reinterpret_cast<Unpack>(dlsym(torch, kUnpackSymbol));
   if (g_constructor == nullptr || g_register_hooks == nullptr ||
-      g_unpack == nullptr) {
+      g_save_metadata == nullptr || g_unpack == nullptr) {
     *error = "this torch has no torch::autograd::SavedVariable as known here";
     return false;
   }

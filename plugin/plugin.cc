@@ -56,13 +56,15 @@ bool Rebuilds(const Config& config) {
   return config.policy == Policy::kRebuild || config.policy == Policy::kAuto;
 }
 
-bool InstallSubstitutions(const Config& config, const char* lib_dir) {
+bool InstallSubstitutions(const Config& config, const invact_start& start) {
+  const char* lib_dir = start.lib_dir;
   const bool cuda = TorchHasCuda();
   LoadKernels(lib_dir, cuda, config.kernel_libraries);
   if (config.bits_in_mantissa) LoadBitInY(lib_dir, cuda);
   std::string error;
   // The guard first: nothing may be held that a write could spoil.
-  if (!InstallMutationGuard(&error) || !InstallActivationOps(cuda, &error)) {
+  if (!InstallMutationGuard(start.python != 0, cuda, &error) ||
+      !InstallActivationOps(cuda, &error)) {
     SayTrouble("substitute", "can't substitute in this torch (" + error +
                                  "); observing only");
     return false;
@@ -70,10 +72,11 @@ bool InstallSubstitutions(const Config& config, const char* lib_dir) {
   return true;
 }
 
-bool StartRebuilding(const char* lib_dir) {
+bool StartRebuilding(const invact_start& start) {
+  const bool cuda = TorchHasCuda();
   std::string error;
-  if (!InstallMutationGuard(&error) ||
-      !InstallRebuild(lib_dir, TorchHasCuda(), &error)) {
+  if (!InstallMutationGuard(start.python != 0, cuda, &error) ||
+      !InstallRebuild(start.lib_dir, cuda, &error)) {
     SayTrouble("rebuild",
                "can't rebuild in this torch (" + error + "); observing only");
     return false;
@@ -119,9 +122,9 @@ int Start(const invact_start& start) {
     g_guest_mode.store(GuestMode::kReady);
     return 0;
   }
-  if (Substitutes(config)) InstallSubstitutions(config, start.lib_dir);
+  if (Substitutes(config)) InstallSubstitutions(config, start);
   // Behind the other: what it notes includes what the other serves.
-  if (Rebuilds(config)) StartRebuilding(start.lib_dir);
+  if (Rebuilds(config)) StartRebuilding(start);
   if (config.policy == Policy::kCheckpoint) {
     g_checkpointing.store(start.python != 0);
     if (start.python == 0) {

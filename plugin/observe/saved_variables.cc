@@ -159,8 +159,12 @@ at::Tensor UnpackDropped(const SavedVariable* self, const Dropped& dropped,
                          NodePtr saved_for) {
   Recorder::Get().Unpacked(dropped.ticket().site);
   if (dropped.Written()) {
-    at::Tensor hollow = dropped.Hollow();
     const bool original = self->*Get(KeptOriginalMember());
+    if (const at::Tensor variable = dropped.Variable();
+        original && variable.defined()) {
+      ThrowWrittenInPlace(variable, false, 0, dropped.version());
+    }
+    at::Tensor hollow = dropped.Hollow();
     const uint32_t output_nr = self->*Get(OfOutputMember());
     const NodePtr& history = self->*Get(HistoryMember());
     if (original && history != nullptr) {

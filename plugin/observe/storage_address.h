@@ -25,6 +25,18 @@ class StorageAddress {
     if (storage_ != nullptr) c10::raw::weak_intrusive_ptr::decref(storage_);
   }
 
+  // nullptr for none.
+  const c10::StorageImpl* get() const { return storage_; }
+  // A reference to it, null when its bytes are gone.
+  c10::Storage Take() const {
+    return storage_ == nullptr
+               ? c10::Storage()
+               : c10::Storage(
+                     c10::weak_intrusive_ptr<c10::StorageImpl>::reclaim_copy(
+                         storage_)
+                         .lock());
+  }
+
  private:
   c10::StorageImpl* storage_ = nullptr;
 };

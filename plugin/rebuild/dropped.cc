@@ -43,6 +43,7 @@ Dropped::Dropped(const at::Tensor& tensor, Value& value)
       counter_(torch::autograd::impl::version_counter(tensor)),
       version_(counter_.current_version()),
       address_(tensor.storage()),
+      variable_(tensor.getIntrusivePtr()),
       value_(ValuePtr::reclaim_copy(&value)) {}
 
 std::shared_ptr<Dropped> Dropped::Held(const at::Tensor& tensor, Value& value) {
@@ -137,7 +138,9 @@ at::Tensor Dropped::Read() {
   ValuePtr content;
   {
     std::lock_guard lock(RebuildLock());
-    if (tensor_.defined()) return tensor_;
+    if (tensor_.defined()) {
+      return tensor_.requires_grad() ? tensor_.tensor_data() : tensor_;
+    }
     content = value_;
   }
   at::Tensor rebuilt = layout_.Over(Obtain(content));
@@ -160,20 +163,37 @@ at::Tensor Dropped::Hollow() const {
 }
 
 void Dropped::Materialise() {
+  KeepAsked();
   ValuePtr content;
   {
     std::lock_guard lock(RebuildLock());
     if (!planned_) return;
     content = value_;
   }
-  c10::Storage storage = ObtainBeforeWrite(content);
+  const c10::Storage storage = ObtainBeforeWrite(content);
   at::Tensor rebuilt = layout_.Over(storage);
   rebuilt.unsafeGetTensorImpl()->set_version_counter(counter_);
+  HoldFromNowOn(std::move(rebuilt), storage);
+}
+
+void Dropped::KeepAsked() {
+  const c10::Storage storage = address_.Take();
+  if (!storage) return;
+  at::Tensor kept = Variable();
+  if (!kept.defined()) {
+    kept = layout_.Over(storage);
+    kept.unsafeGetTensorImpl()->set_version_counter(counter_);
+  }
+  HoldFromNowOn(std::move(kept), storage);
+}
+
+void Dropped::HoldFromNowOn(at::Tensor tensor, const c10::Storage& storage) {
   Recorder& recorder = Recorder::Get();
   const SaveTicket held = recorder.Hold(
-      {storage.unsafeGetStorageImpl(), storage.data(), content->bytes,
-       rebuilt.scalar_type(), Category::kActivation,
-       content->device.is_cuda() ? content->device.index() : -1},
+      {storage.unsafeGetStorageImpl(), storage.data(),
+       static_cast<int64_t>(storage.nbytes()), tensor.scalar_type(),
+       Category::kActivation,
+       storage.device().is_cuda() ? storage.device().index() : -1},
       ticket_.site);
   recorder.DeclineFromNowOn(ticket_.site, Reason::kWrittenInPlace);
   Trash trash;
@@ -183,7 +203,7 @@ void Dropped::Materialise() {
     return;
   }
   Leave(&trash);
-  tensor_ = std::move(rebuilt);
+  tensor_ = std::move(tensor);
   materialised_ = held;
 }
 
@@ -230,6 +250,17 @@ std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base) {
     }
   }
   return dependents;
+}
+
+std::vector<std::shared_ptr<Dropped>> DroppedOver(
+    const c10::StorageImpl* storage) {
+  std::vector<std::shared_ptr<Dropped>> found;
+  for (Dropped* dropped : PlannedOnes()) {
+    if (dropped->address_.get() == storage) {
+      found.push_back(dropped->shared_from_this());
+    }
+  }
+  return found;
 }
 
 }  // namespace invact

@@ -34,13 +34,19 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
 
   // Without history, sharing the version counter of the tensor saved.
   at::Tensor Read();
+  // The variable that was saved, where anybody still has it.
+  at::Tensor Variable() const { return at::Tensor(variable_.lock()); }
   bool Written() const { return counter_.current_version() != version_; }
   uint32_t version() const { return version_; }
   // A tensor of this kind without values.
   at::Tensor Hollow() const;
 
-  // A base is about to be written: rebuilt now and held from now on.
+  // A base is about to be written: what was asked for is held from now on,
+  // rebuilt where nobody has it any more.
   void Materialise();
+  // Held from now on as torch would keep it: what happens to it reaches
+  // backward. Does nothing where nobody has it any more.
+  void KeepAsked();
 
   // The SavedVariable is gone. Once.
   void End();
@@ -51,16 +57,21 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   void Leave(Trash* trash);
   bool LetGo(Action action);
   void CountLeaves();
+  void HoldFromNowOn(at::Tensor tensor, const c10::Storage& storage);
   void Verify(const at::Tensor& rebuilt) const;
 
   friend std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base);
+  friend std::vector<std::shared_ptr<Dropped>> DroppedOver(
+      const c10::StorageImpl* storage);
 
   const Layout layout_;
   const c10::VariableVersion counter_;
   const uint32_t version_;
   const StorageAddress address_;  // of what was asked for
+  const c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>
+      variable_;
   ValuePtr value_;       // held: that of the tensor; planned: what has the plan
-  at::Tensor tensor_;    // held
+  at::Tensor tensor_;    // held; the variable itself if it has a history
   at::Tensor original_;  // planned, INVACT_VERIFY=1
   SaveTicket ticket_, materialised_;
   size_t place_ = 0;  // planned: in the list of all
@@ -69,6 +80,9 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
 
 // Those that are to be rebuilt from `base`. Under the lock.
 std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base);
+// Those to be rebuilt in place of this storage. Under the lock.
+std::vector<std::shared_ptr<Dropped>> DroppedOver(
+    const c10::StorageImpl* storage);
 
 }  // namespace invact
 

@@ -5,21 +5,30 @@
 #include <vector>
 
 #include "plugin/log.h"
+#include "plugin/rebuild/decide.h"
 #include "plugin/rebuild/dropped.h"
 
 namespace invact {
 
 namespace {
 
+using DroppedOnes = std::vector<std::shared_ptr<Dropped>>;
+
+// Under the lock.
+DroppedOnes InPlaceOf(const c10::StorageImpl* storage) {
+  Value* value = ValueAt(storage);
+  if (value == nullptr || ContentOf(*value).plan == nullptr) return {};
+  return DroppedOver(storage);
+}
+
 // Ends the storage's value unless something is still to be rebuilt from it:
 // that is returned, to be rebuilt first. `last`: ends it anyway.
-std::vector<std::shared_ptr<Dropped>> End(const c10::StorageImpl* storage,
-                                          uint32_t counted, bool last) {
+DroppedOnes End(const c10::StorageImpl* storage, uint32_t counted, bool last) {
   Trash trash;
   std::lock_guard lock(RebuildLock());
   Value* value = ValueAt(storage);
   if (value == nullptr) return {};
-  std::vector<std::shared_ptr<Dropped>> dependents;
+  DroppedOnes dependents;
   if (value->users > 0 && !last) {
     value->tolerated = counted;
     dependents = DependentsOf(value);
@@ -30,13 +39,17 @@ std::vector<std::shared_ptr<Dropped>> End(const c10::StorageImpl* storage,
 
 }  // namespace
 
-void RebuildBeforeWrite(const at::Tensor& written, uint32_t counted) noexcept {
-  if (!written.defined() || !written.has_storage()) return;
-  const c10::StorageImpl* storage =
-      written.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+void RebuildBeforeWrite(const c10::StorageImpl* storage,
+                        uint32_t counted) noexcept {
   try {
+    DroppedOnes over;
+    {
+      std::lock_guard lock(RebuildLock());
+      over = InPlaceOf(storage);
+    }
+    for (const auto& dropped : over) dropped->KeepAsked();
     for (;;) {
-      const auto dependents = End(storage, counted, /*last=*/false);
+      const DroppedOnes dependents = End(storage, counted, /*last=*/false);
       if (dependents.empty()) return;
       for (const auto& dependent : dependents) dependent->Materialise();
     }
@@ -46,6 +59,22 @@ void RebuildBeforeWrite(const at::Tensor& written, uint32_t counted) noexcept {
     SayTrouble("rebuild-before-write", error.what());
     End(storage, counted, /*last=*/true);
   }
+}
+
+void RebuildBeforeSetData(const at::TensorBase& variable) noexcept try {
+  if (!variable.defined() || !variable.has_storage()) return;
+  DroppedOnes over;
+  {
+    std::lock_guard lock(RebuildLock());
+    over = InPlaceOf(variable.unsafeGetTensorImpl()
+                         ->unsafe_storage()
+                         .unsafeGetStorageImpl());
+  }
+  for (const auto& dropped : over) {
+    if (dropped->Variable().is_same(variable)) dropped->KeepAsked();
+  }
+} catch (const std::exception& error) {
+  SayTrouble("rebuild-before-set-data", error.what());
 }
 
 }  // namespace invact

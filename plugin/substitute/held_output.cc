@@ -150,40 +150,30 @@ void HeldOutput::AcceptVersion() {
   if (y_.defined()) version_ = static_cast<uint32_t>(y_._version());
 }
 
-std::vector<std::shared_ptr<HeldOutput>> HoldersOf(const at::Tensor& tensor) {
+std::vector<std::shared_ptr<HeldOutput>> HoldersOf(
+    const c10::StorageImpl* storage) {
   std::vector<std::shared_ptr<HeldOutput>> holders;
-  if (!tensor.defined() || !tensor.has_storage()) return holders;
   Table& table = HeldTable();
   std::lock_guard lock(table.mutex);
-  auto [it, end] = table.by_storage.equal_range(StorageOf(tensor));
+  auto [it, end] = table.by_storage.equal_range(storage);
   for (; it != end; ++it) {
     if (auto held = it->second.lock()) holders.push_back(std::move(held));
   }
   return holders;
 }
 
-namespace {
-
-void MaterialiseAll(const at::Tensor& written, uint32_t counted) noexcept {
+void MaterialiseBefore(const c10::StorageImpl* written,
+                       uint32_t counted) noexcept {
+  if (g_held_outputs.load(std::memory_order_relaxed) == 0) return;
   for (const auto& held : HoldersOf(written)) {
     try {
-      held->Materialise(StorageOf(written), counted);
+      held->Materialise(written, counted);
     } catch (const std::exception& error) {
       // No memory for the copy, say: the write goes on, and reading y later
       // fails with torch's error for a tensor written in place.
       SayTrouble("materialise", error.what());
     }
   }
-}
-
-}  // namespace
-
-void MaterialiseBefore(const at::Tensor& written) noexcept {
-  MaterialiseAll(written, 0);
-}
-
-void MaterialiseCounted(const at::Tensor& written) noexcept {
-  MaterialiseAll(written, 1);
 }
 
 }  // namespace invact

@@ -80,13 +80,14 @@ class HeldOutput : public std::enable_shared_from_this<HeldOutput> {
 // Number of outputs held now: zero makes every guard a single test.
 extern std::atomic<int64_t> g_held_outputs;
 
-// Those that hold this tensor's storage.
-std::vector<std::shared_ptr<HeldOutput>> HoldersOf(const at::Tensor& tensor);
+// Those that hold this storage.
+std::vector<std::shared_ptr<HeldOutput>> HoldersOf(
+    const c10::StorageImpl* storage);
 
-// `written` is about to be written in place.
-void MaterialiseBefore(const at::Tensor& written) noexcept;
-// The same where the write may have been counted already.
-void MaterialiseCounted(const at::Tensor& written) noexcept;
+// `written` is about to be written or resized. `counted` of the writes that its
+// version counter shows may be this one.
+void MaterialiseBefore(const c10::StorageImpl* written,
+                       uint32_t counted) noexcept;
 
 }  // namespace invact
 

@@ -15,6 +15,7 @@
 #include "plugin/substitute/list_guards.h"
 #include "plugin/substitute/original_kernel.h"
 #include "plugin/substitute/quiet_registration.h"
+#include "plugin/substitute/storage_guard.h"
 #include "plugin/substitute/write_notice.h"
 #include "plugin/substitute/written_arguments.h"
 
@@ -63,7 +64,9 @@ class WriteGuard final : public c10::OperatorKernel {
       ForEachWritten(*stack, written_, BeforeChange);
       std::vector<std::shared_ptr<HeldOutput>> held;
       ForEachWritten(*stack, written_, [&](const at::Tensor& tensor) {
-        for (auto& one : HoldersOf(tensor)) held.push_back(std::move(one));
+        const c10::StorageImpl* storage = WrittenStorage(tensor);
+        if (storage == nullptr) return;
+        for (auto& one : HoldersOf(storage)) held.push_back(std::move(one));
       });
       const auto unwritten =
           std::partition(held.begin(), held.end(),
@@ -130,9 +133,10 @@ int Install() {
 
 }  // namespace
 
-bool InstallMutationGuard(std::string* error) noexcept {
+bool InstallMutationGuard(bool python, bool cuda, std::string* error) noexcept {
   static bool installed = false;
   if (installed) return true;
+  if (!InstallStorageGuard(python, cuda, error)) return false;
   try {
     WatchForOps();
     installed = Install() > 0;

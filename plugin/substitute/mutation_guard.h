@@ -15,7 +15,7 @@ namespace invact {
 
 // At start; further calls repeat the first one's answer. False with the reason:
 // then nothing may be substituted or rebuilt.
-bool InstallMutationGuard(std::string* error) noexcept;
+bool InstallMutationGuard(bool python, bool cuda, std::string* error) noexcept;
 
 }  // namespace invact
 

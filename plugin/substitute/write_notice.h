@@ -17,24 +17,35 @@ inline bool WritesMatter() noexcept {
          Active() && t_own_work == 0;
 }
 
-inline void BeforeWrite(const at::Tensor& written) noexcept {
-  MaterialiseBefore(written);
+// nullptr for none.
+inline const c10::StorageImpl* WrittenStorage(
+    const at::Tensor& written) noexcept {
+  if (!written.defined() || !written.has_storage()) return nullptr;
+  return written.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl();
+}
+
+// `counted` of the writes that the version counter shows may be this one.
+inline void BeforeStorageWrite(const c10::StorageImpl* storage,
+                               uint32_t counted) noexcept {
+  if (storage == nullptr) return;
+  MaterialiseBefore(storage, counted);
   if (g_values.load(std::memory_order_relaxed) > 0) {
-    RebuildBeforeWrite(written, 0);
+    RebuildBeforeWrite(storage, counted);
   }
+}
+inline void BeforeWrite(const at::Tensor& written) noexcept {
+  BeforeStorageWrite(WrittenStorage(written), 0);
 }
 // The same where the write may have been counted already.
 inline void BeforeCountedWrite(const at::Tensor& written) noexcept {
-  MaterialiseCounted(written);
-  if (g_values.load(std::memory_order_relaxed) > 0) {
-    RebuildBeforeWrite(written, 1);
-  }
+  BeforeStorageWrite(WrittenStorage(written), 1);
 }
 // Before what counts as a write, and only changes the tensor's shape or
 // storage.
 inline void BeforeChange(const at::Tensor& changed) noexcept {
-  if (g_values.load(std::memory_order_relaxed) > 0) {
-    RebuildBeforeWrite(changed, 0);
+  const c10::StorageImpl* storage = WrittenStorage(changed);
+  if (storage != nullptr && g_values.load(std::memory_order_relaxed) > 0) {
+    RebuildBeforeWrite(storage, 0);
   }
 }
 

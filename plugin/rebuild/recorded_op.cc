@@ -179,6 +179,22 @@ class Recording final : public c10::OperatorKernel {
     }
   }
 
+  // What dropout multiplied by: the CPU's kernel rounds it to the dtype of its
+  // output, CUDA's does not. native_dropout_backward takes it as it is.
+  static double DropoutScale(double p, const at::Tensor& output) {
+    const double scale = 1.0 / (1.0 - p);
+    const auto single = static_cast<float>(scale);
+    if (!output.is_cpu()) return scale;
+    switch (output.scalar_type()) {
+      case at::kBFloat16:
+        return static_cast<float>(c10::BFloat16(single));
+      case at::kHalf:
+        return static_cast<float>(c10::Half(single));
+      default:
+        return scale;
+    }
+  }
+
   // To what is run again. False where that would not give the same.
   template <typename Iterator>
   bool Adapt(Iterator outputs, Recipe* recipe) const {
@@ -193,7 +209,7 @@ class Recording final : public c10::OperatorKernel {
         const bool off = arguments[2].isBool() && !arguments[2].toBool();
         if (off || !(p > 0 && p < 1)) return false;
         arguments[1] = *(outputs + 1);
-        arguments[2] = 1.0 / (1.0 - p);
+        arguments[2] = DropoutScale(p, outputs->toTensor());
         return true;
       }
       case RecordedOp::Kind::kBatchNorm:

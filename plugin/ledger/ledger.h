@@ -53,6 +53,15 @@ class Ledger {
     });
   }
 
+  // f(StorageEntry*) for each storage that was asked for and is kept by nobody;
+  // f must not add or remove.
+  template <typename F>
+  void ForEachLetGo(F f) const {
+    table_.ForEach([&](StorageEntry* entry) {
+      if (entry->held_owner == kNoSite) f(entry);
+    });
+  }
+
   // Data that only a substitution keeps (masks). Negative: dropped.
   void AddSide(uint32_t site, int64_t bytes);
 

@@ -6,6 +6,7 @@
 #include "plugin/observe/events.h"
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/scope_stack.h"
+#include "plugin/rebuild/dropped.h"
 
 namespace invact {
 
@@ -87,8 +88,36 @@ int64_t Recorder::LeaveBackward(bool complete) noexcept {
   return EndBackward(!failed_backward_.exchange(false));
 }
 
+std::vector<SaveTicket> Recorder::HoldWhatIsThereLocked(
+    const std::vector<RebuiltStorage>& rebuilt, int64_t now_ns) {
+  struct Found {
+    const c10::StorageImpl* storage;
+    uint32_t site;
+  };
+  std::vector<Found> found;
+  ledger_->ForEachLetGo([&](const StorageEntry* entry) {
+    const auto* storage = static_cast<const c10::StorageImpl*>(entry->storage);
+    if (c10::raw::intrusive_ptr::use_count(
+            const_cast<c10::StorageImpl*>(storage)) > 0) {
+      found.push_back({storage, entry->asked_owner});
+    }
+  });
+  for (const RebuiltStorage& one : rebuilt) {
+    found.push_back({one.storage.unsafeGetStorageImpl(), one.site});
+  }
+  std::vector<SaveTicket> tickets;
+  for (const Found& one : found) {
+    tickets.push_back(
+        ClaimLocked({one.storage, nullptr, StorageBytes(one.storage),
+                     c10::ScalarType::Undefined, Category::kActivation, -1},
+                    one.site, Claim::kHeld, now_ns));
+  }
+  return tickets;
+}
+
 void Recorder::BeginBackward() noexcept {
   if (backwards_.load() == 0) return;  // nobody would tell of its end
+  const std::vector<RebuiltStorage> rebuilt = RebuiltStorages();
   const AllocatorBytes allocator = ReadAllocator();
   const int64_t now = MonotonicNs();
   {
@@ -99,16 +128,18 @@ void Recorder::BeginBackward() noexcept {
       if (log_ != nullptr) log_->Resize(entry.serial, entry.bytes);
     });
     NotePeakLocked(allocator.peak_allocated);
+    JudgeSubstitutions();
+    const std::vector<SaveTicket> there = HoldWhatIsThereLocked(rebuilt, now);
     steps_.BackwardBegins(now, *ledger_);
     StepTotalsPod& totals = steps_.totals();
     totals.allocated_instant = allocator.allocated;
-    JudgeSubstitutions();
     KeepTable(totals);
     EmitStep(shared_, EventKind::kBackwardBegin, totals);
     if (log_ != nullptr) {
       log_->Instant(totals.index, totals.baseline_bytes, totals.held_bytes,
                     totals.side_bytes);
     }
+    for (const SaveTicket& one : there) UnclaimLocked(one, Claim::kHeld);
   }
   MarkDevice(StepMark::kBackward);
 }

@@ -10,6 +10,7 @@
 #define INVACT_PLUGIN_OBSERVE_RECORDER_H_
 
 #include <c10/core/ScalarType.h>
+#include <c10/core/Storage.h>
 
 #include <atomic>
 #include <cstdint>
@@ -66,6 +67,12 @@ struct SubstitutionTicket {
   uint64_t side_id = 0;
   uint32_t site = kNoSite;
   size_t place = 0;  // among the live ones
+};
+
+// Rebuilt for several saved tensors of which some are still to be read.
+struct RebuiltStorage {
+  c10::Storage storage;
+  uint32_t site;
 };
 
 class Recorder {
@@ -162,6 +169,10 @@ class Recorder {
   void BeginStep() noexcept;
   void ResumeStepLocked(int64_t now_ns);
   void BeginBackward() noexcept;
+  // What is there at the instant though no saved tensor keeps it: what the job
+  // still has, and `rebuilt` in earlier backwards. To be dropped behind it.
+  std::vector<SaveTicket> HoldWhatIsThereLocked(
+      const std::vector<RebuiltStorage>& rebuilt, int64_t now_ns);
   int64_t EndBackward(bool complete) noexcept;
   void BeginStepLocked(int64_t now_ns, const AllocatorBytes& before);
   void FillTable(SiteTable* table, const StepTotalsPod& totals);

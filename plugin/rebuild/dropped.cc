@@ -239,6 +239,18 @@ void Dropped::Verify(const at::Tensor& rebuilt) const {
              "please report this with the job's torch version and model");
 }
 
+std::vector<RebuiltStorage> RebuiltStorages() noexcept {
+  std::vector<RebuiltStorage> found;
+  std::lock_guard lock(RebuildLock());
+  for (const Dropped* dropped : PlannedOnes()) {
+    const Value& value = *dropped->value_;
+    if (value.rebuilt && dropped->ticket_.site != kNoSite) {
+      found.push_back({value.rebuilt, dropped->ticket_.site});
+    }
+  }
+  return found;
+}
+
 std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base) {
   std::vector<std::shared_ptr<Dropped>> dependents;
   for (Dropped* dropped : PlannedOnes()) {

@@ -63,6 +63,7 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   friend std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base);
   friend std::vector<std::shared_ptr<Dropped>> DroppedOver(
       const c10::StorageImpl* storage);
+  friend std::vector<RebuiltStorage> RebuiltStorages() noexcept;
 
   const Layout layout_;
   const c10::VariableVersion counter_;
@@ -77,6 +78,9 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   size_t place_ = 0;  // planned: in the list of all
   bool planned_ = false, read_ = false, ended_ = false;
 };
+
+// What is there again for saved tensors that are still to be read.
+std::vector<RebuiltStorage> RebuiltStorages() noexcept;
 
 // Those that are to be rebuilt from `base`. Under the lock.
 std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base);

@@ -77,10 +77,11 @@ void Drop(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
           std::shared_ptr<Dropped> dropped, bool planned) {
   // Where both are kept to be compared, nothing is saved.
   const bool kept = !planned || Recorder::Get().config().verify;
-  dropped->Counted(
-      Recorder::Get().SaveAs(FactsOf(tensor, is_output), Reason::kNone,
-                             kept ? Claim::kBoth : Claim::kAsked,
-                             planned ? Action::kRebuild : Action::kKeep));
+  SavedFacts facts = FactsOf(tensor, is_output);
+  facts.storage = dropped->asked();
+  dropped->Counted(Recorder::Get().SaveAs(
+      facts, Reason::kNone, kept ? Claim::kBoth : Claim::kAsked,
+      planned ? Action::kRebuild : Action::kKeep));
   GiveHooks(saved, std::make_unique<DroppedHook>(std::move(dropped)));
 }
 

@@ -15,6 +15,9 @@ class StorageAddress {
       : storage_(storage.unsafeGetStorageImpl()) {
     c10::raw::weak_intrusive_ptr::incref(storage_);
   }
+  StorageAddress(const StorageAddress& other) : storage_(other.storage_) {
+    if (storage_ != nullptr) c10::raw::weak_intrusive_ptr::incref(storage_);
+  }
   StorageAddress(StorageAddress&& other) noexcept
       : storage_(std::exchange(other.storage_, nullptr)) {}
   StorageAddress& operator=(StorageAddress&& other) noexcept {

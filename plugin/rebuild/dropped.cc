@@ -1,6 +1,8 @@
 #include "plugin/rebuild/dropped.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -11,6 +13,7 @@
 #include "plugin/guard.h"
 #include "plugin/log.h"
 #include "plugin/observe/tensor_facts.h"
+#include "plugin/rebuild/below_autograd.h"
 #include "plugin/rebuild/decide.h"
 #include "plugin/rebuild/mask_bits.h"
 #include "plugin/rebuild/rerun.h"
@@ -55,6 +58,8 @@ std::shared_ptr<Dropped> Dropped::Held(const at::Tensor& tensor, Value& value) {
 std::shared_ptr<Dropped> Dropped::Planned(const at::Tensor& tensor,
                                           Value& value) {
   std::shared_ptr<Dropped> made(new Dropped(tensor, ContentOf(value)));
+  if (value.asked.get() != nullptr)
+    made->address_ = StorageAddress(value.asked);
   if (Verifying()) made->original_ = tensor.tensor_data();
   made->Join(ContentOf(value));
   return made;
@@ -146,12 +151,46 @@ at::Tensor Dropped::Read() {
   at::Tensor rebuilt = layout_.Over(Obtain(content));
   rebuilt.unsafeGetTensorImpl()->set_version_counter(counter_);
   if (original_.defined()) Verify(rebuilt);
+  if (c10::GradMode::is_enabled()) rebuilt = SavedAgain(std::move(rebuilt));
   Trash trash;
   std::lock_guard lock(RebuildLock());
   if (planned_ && !std::exchange(read_, true) && --value_->unread == 0) {
     trash.storages.push_back(std::move(value_->rebuilt));
   }
   return rebuilt;
+}
+
+// In a backward that is differentiated, nodes may save what they read. Without
+// us that would be the storage that was asked for, so it has to be known by
+// that; and it can be rebuilt again.
+at::Tensor Dropped::SavedAgain(at::Tensor rebuilt) const {
+  if (rebuilt.storage().unsafeGetStorageImpl() == asked()) return rebuilt;
+  const auto tell = [&](const at::Tensor& tensor) {
+    Trash trash;
+    std::lock_guard lock(RebuildLock());
+    const ValuePtr value = RootValue(tensor, &trash);
+    if (!value.defined()) return false;
+    trash.values.push_back(value);
+    if (value->asked.get() == nullptr) {
+      value->asked = StorageAddress(address_);
+      value->twin = value_;
+    }
+    return value->asked.get() == asked();
+  };
+  if (tell(rebuilt)) return rebuilt;
+  // Another one with the same contents stands for the storage.
+  at::Tensor own;
+  {
+    const BelowAutograd below;
+    const c10::OptionalDeviceGuard device(rebuilt.device());
+    at::Tensor bytes = at::empty({static_cast<int64_t>(value_->bytes)},
+                                 rebuilt.options().dtype(at::kByte));
+    bytes.copy_(at::empty({0}, bytes.options()).set_(rebuilt.storage()));
+    own = layout_.Over(bytes.storage());
+  }
+  own.unsafeGetTensorImpl()->set_version_counter(counter_);
+  tell(own);
+  return own;
 }
 
 at::Tensor Dropped::Hollow() const {

@@ -27,6 +27,8 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   // Its account. Planned: also of the plan's leaves.
   void Counted(const SaveTicket& ticket);
   const SaveTicket& ticket() const { return ticket_; }
+  // The storage that it is counted as.
+  const c10::StorageImpl* asked() const { return address_.get(); }
 
   // Held: the op that made the tensor has returned and noted how, so that it
   // may be rebuilt after all.
@@ -55,6 +57,7 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   Dropped(const at::Tensor& tensor, Value& value);
   void Join(Value& value);
   void Leave(Trash* trash);
+  at::Tensor SavedAgain(at::Tensor rebuilt) const;
   bool LetGo(Action action);
   void CountLeaves();
   void HoldFromNowOn(at::Tensor tensor, const c10::Storage& storage);
@@ -68,7 +71,7 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   const Layout layout_;
   const c10::VariableVersion counter_;
   const uint32_t version_;
-  const StorageAddress address_;  // of what was asked for
+  StorageAddress address_;  // of what was asked for
   const c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>
       variable_;
   ValuePtr value_;       // held: that of the tensor; planned: what has the plan

@@ -24,6 +24,7 @@
 
 #include "plugin/brief_lock.h"
 #include "plugin/observe/recorder.h"
+#include "plugin/observe/storage_address.h"
 #include "plugin/rebuild/layout.h"
 
 namespace invact {
@@ -105,6 +106,8 @@ struct Value final : c10::intrusive_ptr_target {
   int unread = 0;        // saved tensors to be rebuilt and not yet read
   c10::Storage rebuilt;  // between the first and the last of them
   c10::StreamId rebuilt_on = 0;
+  // Rebuilt, and read where it may be saved again: in place of which storage.
+  StorageAddress asked;
   // The last conversion of this one, to find twins.
   WeakValue cast;
 };

@@ -1,5 +1,7 @@
 #include "plugin/rebuild/layout.h"
 
+#include <c10/core/InferenceMode.h>
+
 #include <algorithm>
 
 #include "plugin/observe/tensor_facts.h"
@@ -16,6 +18,8 @@ Layout::Layout(const at::Tensor& tensor)
 }
 
 at::Tensor Layout::Over(c10::Storage storage) const {
+  // A backward may be run in inference mode; what it reads is as it was.
+  const c10::InferenceMode no_inference(false);
   at::Tensor made =
       at::detail::make_tensor<c10::TensorImpl>(std::move(storage), keys, dtype);
   made.unsafeGetTensorImpl()->set_sizes_and_strides(

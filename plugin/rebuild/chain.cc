@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <mutex>
-#include <optional>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "plugin/fuse/fused.h"
 #include "plugin/rebuild/below_autograd.h"
@@ -21,12 +19,6 @@ namespace invact {
 namespace {
 
 using fuse::Pattern;
-
-struct Chain {
-  fuse::Program program;
-  std::vector<std::pair<ValuePtr, Layout>> inputs;
-  std::vector<ValuePtr> outputs;
-};
 
 bool Contiguous(const Layout& layout) {
   int64_t expected = 1;
@@ -214,12 +206,17 @@ at::Tensor EmptyFor(const Value& value) {
 
 }  // namespace
 
+std::optional<Chain> BuildChain(const ValuePtr& value) {
+  if (value->recipe == nullptr) return std::nullopt;
+  return Builder(*value).Build(value);
+}
+
 c10::Storage ObtainFused(const ValuePtr& value) {
   if (!value->device.is_cuda()) return {};
   std::optional<Chain> chain;
   {
     std::lock_guard lock(RebuildLock());
-    if (value->recipe != nullptr) chain = Builder(*value).Build(value);
+    chain = BuildChain(value);
   }
   if (!chain.has_value()) return {};
   const fuse::FusedKernel* kernel =

@@ -5,9 +5,25 @@
 #ifndef INVACT_PLUGIN_REBUILD_CHAIN_H_
 #define INVACT_PLUGIN_REBUILD_CHAIN_H_
 
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "plugin/fuse/program.h"
 #include "plugin/rebuild/value.h"
 
 namespace invact {
+
+struct Chain {
+  fuse::Program program;
+  std::vector<std::pair<ValuePtr, Layout>> inputs;
+  std::vector<ValuePtr> outputs;
+};
+
+// The ops that make `value`, as one program, with those on the way that saved
+// tensors wait for as outputs. Nothing where a kernel can't have it, or it is
+// one op only. Under RebuildLock().
+std::optional<Chain> BuildChain(const ValuePtr& value);
 
 // The contents of `value`, and on the way of those that it leads by and that
 // saved tensors wait for, which are kept for them. Null where the value is made

@@ -60,6 +60,13 @@ class PointerMap {
       if (slot.key != nullptr) f(slot.value);
     }
   }
+  // f(key, value), likewise.
+  template <typename F>
+  void ForEachPair(F f) const {
+    for (const Slot& slot : slots_) {
+      if (slot.key != nullptr) f(slot.key, slot.value);
+    }
+  }
 
  private:
   struct Slot {

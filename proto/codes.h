@@ -76,22 +76,45 @@ namespace invact {
     "can't be read for a second forward")
 
 // name, C++ name
-#define INVACT_EVENTS(X)              \
-  X("save", kSave)                    \
-  X("drop", kDrop)                    \
-  X("step_begin", kStepBegin)         \
-  X("backward_begin", kBackwardBegin) \
-  X("step_end", kStepEnd)             \
-  X("substitute", kSubstitute)        \
-  X("materialise", kMaterialise)      \
-  X("alloc", kAlloc)                  \
-  X("free", kFree)                    \
-  X("segment_alloc", kSegmentAlloc)   \
-  X("segment_free", kSegmentFree)     \
-  X("segment_map", kSegmentMap)       \
-  X("segment_unmap", kSegmentUnmap)   \
-  X("oom", kOom)                      \
-  X("gap", kGap)
+#define INVACT_EVENTS(X)                    \
+  X("save", kSave)                          \
+  X("drop", kDrop)                          \
+  X("step_begin", kStepBegin)               \
+  X("backward_begin", kBackwardBegin)       \
+  X("step_end", kStepEnd)                   \
+  X("substitute", kSubstitute)              \
+  X("materialise", kMaterialise)            \
+  X("alloc", kAlloc)                        \
+  X("free", kFree)                          \
+  X("segment_alloc", kSegmentAlloc)         \
+  X("segment_free", kSegmentFree)           \
+  X("segment_map", kSegmentMap)             \
+  X("segment_unmap", kSegmentUnmap)         \
+  X("oom", kOom)                            \
+  X("gap", kGap)                            \
+  X("free_completed", kFreeCompleted)       \
+  X("baseline_begin", kBaselineBegin)       \
+  X("baseline_segment", kBaselineSegment)   \
+  X("baseline_block", kBaselineBlock)       \
+  X("baseline_awaiting", kBaselineAwaiting) \
+  X("baseline_end", kBaselineEnd)           \
+  X("label", kLabel)                        \
+  X("forward_begin", kForwardBegin)         \
+  X("optimizer_begin", kOptimizerBegin)     \
+  X("optimizer_end", kOptimizerEnd)         \
+  X("allocator_stats", kAllocatorStats)
+
+// What a block of device memory is for. name, C++ name
+#define INVACT_MEMORY_CATEGORIES(X)     \
+  X("unknown", kUnknown)                \
+  X("parameter", kParameter)            \
+  X("gradient", kGradient)              \
+  X("optimizer_state", kOptimizerState) \
+  X("activation", kActivation)          \
+  X("input", kInput)                    \
+  X("weight_copy", kWeightCopy)         \
+  X("temporary", kTemporary)            \
+  X("other", kOther)
 
 // name, C++ name
 #define INVACT_SOURCES(X) \
@@ -111,6 +134,9 @@ enum class EventKind : uint8_t {
   INVACT_EVENTS(INVACT_ENUMERATOR) kCount
 };
 enum class EventSource : uint8_t { INVACT_SOURCES(INVACT_ENUMERATOR) kCount };
+enum class MemoryCategory : uint8_t {
+  INVACT_MEMORY_CATEGORIES(INVACT_ENUMERATOR) kCount
+};
 
 namespace codes {
 inline constexpr std::string_view kActionNames[] = {
@@ -127,6 +153,8 @@ inline constexpr std::string_view kEventNames[] = {"",
                                                    INVACT_EVENTS(INVACT_TEXT)};
 inline constexpr std::string_view kSourceNames[] = {
     INVACT_SOURCES(INVACT_TEXT)};
+inline constexpr std::string_view kMemoryCategoryNames[] = {
+    INVACT_MEMORY_CATEGORIES(INVACT_TEXT)};
 }  // namespace codes
 
 #undef INVACT_ENUMERATOR
@@ -156,6 +184,9 @@ constexpr std::string_view Name(EventKind v) {
 }
 constexpr std::string_view Name(EventSource v) {
   return NameOf(v, codes::kSourceNames);
+}
+constexpr std::string_view Name(MemoryCategory v) {
+  return NameOf(v, codes::kMemoryCategoryNames);
 }
 
 }  // namespace invact

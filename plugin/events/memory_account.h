@@ -1,0 +1,177 @@
+// What is alive on one device: every block that torch's caching allocator gave
+// away, by address, with what it is for; the bytes by category and scope, now
+// and at the peak; the bytes that torch reserved; one row a step. Fed with
+// events alone, live or from a file, so both give the same.
+//
+// How a block gets its category: `parameter`, `gradient`, `activation`, `input`
+// and `weight_copy` by a label; `optimizer_state` when it was made in an
+// optimizer's step and outlived it; `unknown` when it was there before the
+// baseline; else `temporary`, and `other` once another forward begins.
+//
+// All bytes of blocks are those that were asked for. Torch's blocks are larger
+// (multiples of 512 bytes, remainders too small to split off): at each step
+// mark torch's own numbers are compared, and the difference is `rounding`.
+//
+// Owner: a device's tracker or a replay. Threads: externally locked. Memory:
+// at most max_blocks * 80 bytes and a table of 3.5 MiB of which only the pages
+// of scopes met are touched; blocks beyond that are counted together, as
+// unknown. OnEvent may throw std::bad_alloc and calls nothing foreign.
+#ifndef INVACT_PLUGIN_EVENTS_MEMORY_ACCOUNT_H_
+#define INVACT_PLUGIN_EVENTS_MEMORY_ACCOUNT_H_
+
+#include <vector>
+
+#include "plugin/events/event.h"
+#include "plugin/events/shares.h"
+#include "plugin/pointer_map.h"
+
+namespace invact {
+
+struct LiveBlock {
+  int64_t bytes = 0;
+  uint32_t scope = kNoSite;
+  uint32_t place = 0;     // among the temporaries, where it is one
+  uint32_t baseline = 0;  // number of the newest baseline that knew it
+  MemoryCategory category = MemoryCategory::kUnknown;
+  MemoryPhase phase = MemoryPhase::kBetween;  // when it was allocated
+  bool awaiting = false;  // freed; another stream still uses it
+};
+
+// Torch's own numbers at a mark, and how ours differ from them.
+struct Reconciled {
+  int64_t allocated = kUnknown;  // torch's; kUnknown: it was not asked
+  int64_t rounding = 0;          // allocated - what was asked for
+  int64_t requested_off = 0;     // torch's - ours, awaiting frees included
+  int64_t reserved_off = 0;
+  bool exact() const { return requested_off == 0 && reserved_off == 0; }
+};
+
+struct Holder {
+  uint32_t scope;
+  MemoryCategory category;
+  int64_t bytes;
+};
+
+// From a step's begin (the first save) to that of the next one: what the
+// optimizer does after it is in it. Step -1 is all that was before the first.
+struct StepMemory {
+  int64_t step = -1;
+  int64_t begin_ns = 0;
+  ByCategory at_backward = {}, at_end = {};  // kUnknown (-1) until reached
+  Reconciled backward_torch, end_torch;
+  int64_t peak_bytes = 0, peak_ns = 0, reserved_at_peak = 0;
+  MemoryPhase peak_phase = MemoryPhase::kBetween;
+  ByCategory at_peak = {};  // filled when the row is closed
+  int64_t peak_reserved = 0;
+  int64_t allocations = 0, frees = 0, out_of_memory = 0;
+};
+
+// What did not fit together. All 0 in a sound history.
+struct Oddities {
+  int64_t unknown_frees = 0;   // of an address where nothing was alive
+  int64_t missed_frees = 0;    // an address given away twice
+  int64_t unknown_labels = 0;  // of an address where nothing was alive
+  int64_t mismatches = 0;      // torch's numbers differed at a mark
+  int64_t corrected = 0;       // blocks that a later baseline added or removed
+  int64_t together = 0;        // blocks beyond max_blocks
+  int64_t gaps = 0;            // events lost
+};
+
+struct OutOfMemoryNote {
+  int64_t time_ns = 0;  // 0: there was none
+  int64_t step = -1;
+  int64_t asked = 0, device_free = 0, live = 0, reserved = 0;
+  MemoryPhase phase = MemoryPhase::kBetween;
+  ByCategory by_category = {};
+  std::vector<Holder> holders;
+};
+
+class MemoryAccount {
+ public:
+  static constexpr size_t kMaxBlocks = size_t{1} << 19;
+  static constexpr size_t kHolders = 16;  // kept of a peak, largest first
+
+  explicit MemoryAccount(size_t max_blocks = kMaxBlocks)
+      : max_blocks_(max_blocks) {
+    step_.at_backward.fill(kUnknown);
+    step_.at_end.fill(kUnknown);
+    last_ = largest_ = step_;
+  }
+
+  void OnEvent(const Record& event);
+
+  int64_t live_bytes() const { return live_; }  // allocated, as asked for
+  int64_t awaiting_bytes() const { return awaiting_ + together_awaiting_; }
+  int64_t reserved_bytes() const { return reserved_; }
+  ByCategory by_category() const { return shares_.Now(); }
+  MemoryPhase phase() const { return phase_; }
+  const Oddities& oddities() const { return oddities_; }
+  const Reconciled& reconciled() const { return reconciled_; }  // the newest
+  const OutOfMemoryNote& out_of_memory() const { return out_of_memory_; }
+
+  // The step under way with its peak so far, the one before (step -1 where
+  // there was none), and the one with the highest peak that is over.
+  StepMemory step() const;
+  const StepMemory& last() const { return last_; }
+  const StepMemory& largest() const { return largest_; }
+  const std::vector<Holder>& largest_holders() const {
+    return largest_holders_;
+  }
+  // The `most` largest, now or at the peak of the step under way.
+  std::vector<Holder> Holders(bool at_peak, size_t most = kHolders) const;
+
+  // f(address, block) for each that is alive or awaits its free.
+  template <typename F>
+  void ForEachBlock(F f) const {
+    blocks_.ForEachPair([&](const void* key, const LiveBlock& block) {
+      f(reinterpret_cast<uintptr_t>(key), block);
+    });
+  }
+
+ private:
+  void Allocate(const Record& event);
+  void Free(const Record& event);
+  void FreeCompleted(const Record& event);
+  void BeginBaseline();
+  void Baseline(const Record& event);
+  void EndBaseline();
+  void Label(const Record& event);
+  void Mark(const Record& event);
+  void BeginStep(const Record& event);
+  void Reconcile(const Record& event);
+  void NoteOutOfMemory(const Record& event);
+  void Reserve(int64_t bytes);
+
+  LiveBlock* Insert(const Record& event, MemoryCategory category);
+  void Remove(const void* key, const LiveBlock& block);
+  void NotePeak();
+  void Count(uint32_t scope, MemoryCategory category, int64_t bytes);
+  void Recategorise(LiveBlock* block, MemoryCategory category, uint32_t scope);
+  void EnlistTemporary(const void* key, LiveBlock* block);
+  void DelistTemporary(LiveBlock* block);
+  // Temporaries alive now, those of one phase or all, become something else.
+  void Settle(bool optimizer_only, MemoryCategory to);
+
+  const size_t max_blocks_;
+  PointerMap<LiveBlock> blocks_;
+  Shares shares_;
+  std::vector<const void*> temporaries_;
+  int64_t live_ = 0, awaiting_ = 0, reserved_ = 0;
+  int64_t together_bytes_ = 0, together_awaiting_ = 0;
+  int64_t now_ns_ = 0;
+  uint32_t baseline_ = 0;
+  bool in_baseline_ = false;  // blocks that are gone still count
+  MemoryPhase phase_ = MemoryPhase::kBetween;
+  bool forward_seen_ = false;   // since the last step's end
+  int optimizers_ = 0;          // calls under way
+  Reconciled* mark_ = nullptr;  // where the next allocator_stats belong
+  StepMemory step_, last_, largest_;
+  std::vector<Holder> largest_holders_;
+  Reconciled reconciled_;
+  Oddities oddities_;
+  OutOfMemoryNote out_of_memory_;
+};
+
+}  // namespace invact
+
+#endif  // INVACT_PLUGIN_EVENTS_MEMORY_ACCOUNT_H_

@@ -26,7 +26,7 @@ constexpr const char* kKeys[] = {
     "INVACT_STATE_DIR",     "INVACT_SPOOL_DIR", "INVACT_EXCLUDE",
     "INVACT_CHECKPOINT",    "INVACT_BITS",      "INVACT_KERNELS",
     "INVACT_LOG",           "INVACT_DISABLE",   "INVACT_COMPARE_POLICY",
-    "INVACT_COMPARE_ROUND", "INVACT_DIGEST"};
+    "INVACT_COMPARE_ROUND", "INVACT_DIGEST",    "INVACT_EVENTS"};
 
 const char* NearestKey(std::string_view key) {
   return *std::min_element(std::begin(kKeys), std::end(kKeys),
@@ -223,6 +223,17 @@ class Reader {
     }
   }
 
+  void Events() {
+    const std::string text = Value(environment_, "INVACT_EVENTS");
+    if (text.empty() || text == "0") return;
+    config_->events = true;
+    if (text.rfind("file:", 0) == 0 && text.size() > 5) {
+      config_->events_file = text.substr(5);
+    } else if (text != "1") {
+      Bad("INVACT_EVENTS", text, "is none of 0, 1, file:PATH");
+    }
+  }
+
   void LogLevel() {
     const std::string text = Value(environment_, "INVACT_LOG");
     if (text.empty() || text == "info") return;
@@ -327,6 +338,7 @@ Config ParseConfig(
   reader.Plan();
   reader.Daemon();
   reader.Bits();
+  reader.Events();
   reader.LogLevel();
   reader.UnknownKeys();
   return config;

@@ -33,6 +33,8 @@ struct Config {
   bool ledger_log = false;      // INVACT_LOG=ledger[:FILE]
   std::string ledger_log_file;  // empty: stderr
   bool digest = false;          // INVACT_DIGEST=1
+  bool events = false;          // INVACT_EVENTS=1 or file:PATH
+  std::string events_file;      // empty: none is written
   bool disabled = false;        // INVACT_DISABLE=1
   bool bad_value = false;       // said at the first save: the job runs plain
 };

@@ -15,6 +15,9 @@
 #include "plugin/checkpoint/region.h"
 #include "plugin/config.h"
 #include "plugin/digest/digests.h"
+#include "plugin/digest/leaves.h"
+#include "plugin/events/memory_events.h"
+#include "plugin/events/optimizer_scope.h"
 #include "plugin/fuse/fused.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
@@ -40,6 +43,7 @@ namespace {
 // Other processes' business: a forked child must not touch the shared memory.
 void InForkedChild() {
   g_forked_child.store(true);
+  g_memory_events_wanted.store(false);
   g_guest_mode.store(GuestMode::kOff);
 }
 
@@ -136,6 +140,12 @@ int Start(const invact_start& start) {
   }
   if (config.digest && !InstallDigests(start.python != 0, &error)) {
     SayTrouble("digest", error + "; losses and gradients are not compared");
+  }
+  if (config.events && TorchHasCuda()) {
+    WantMemoryEvents(config.events_file);
+    WatchOptimizers();
+    // Gradients are then not told apart.
+    if (!WatchLeaves(&error)) SayTrouble("events-gradients", error);
   }
   g_guest_mode.store(GuestMode::kReady);
   if (start.python != 0) {

@@ -8,6 +8,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "plugin/digest/digests.h"
+#include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
 #include "plugin/observe/import_slot.h"
 
@@ -63,11 +65,23 @@ void Accumulated(const at::Tensor& leaf) {
   leaves.unnamed.push_back(Weak(leaf));
 }
 
+void LabelGradient(const at::Tensor& leaf) {
+  const at::Tensor& gradient = leaf.grad();
+  if (!gradient.defined() || !gradient.is_cuda() || !gradient.has_storage()) {
+    return;
+  }
+  LabelMemory(gradient.get_device(), gradient.storage().data(),
+              MemoryCategory::kGradient);
+}
+
 variable_list ApplyAccumulateGrad(AccumulateGrad* self,
                                   variable_list&& gradients) {
   const bool any = !gradients.empty() && gradients[0].defined();
   variable_list out = g_apply(self, std::move(gradients));
-  if (any && Active()) Accumulated(self->variable);
+  if (any && Active()) {
+    if (Digesting()) Accumulated(self->variable);
+    if (MemoryEventsWanted()) LabelGradient(self->variable);
+  }
   return out;
 }
 

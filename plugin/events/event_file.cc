@@ -14,6 +14,7 @@ namespace invact {
 namespace {
 
 constexpr size_t kHead = sizeof(EventFileHeader);
+constexpr int64_t kMostBytes = int64_t{1} << 46;  // 64 TiB
 
 bool WriteAll(int file, const std::string& text, uint64_t at) {
   size_t done = 0;
@@ -78,8 +79,7 @@ void EventFileWriter::Append(const Record& event) noexcept {
   if (open_.load()) {
     const uint64_t place = next_.fetch_add(1, std::memory_order_relaxed);
     if (place < most_) {
-      std::memcpy(map_ + kHead + place * sizeof(Record), &event,
-                  sizeof(event));
+      std::memcpy(map_ + kHead + place * sizeof(Record), &event, sizeof(event));
     }
   }
   appending_.fetch_sub(1, std::memory_order_release);
@@ -176,6 +176,11 @@ bool ParseEventFile(std::string_view bytes_untrusted, EventFile* file,
     if (KindOf(event) >= EventKind::kCount) {
       *error = "record " + std::to_string(i) + " is of kind " +
                std::to_string(event.kind) + ", which this invact does not know";
+      return false;
+    }
+    // Sums of as many as fit into a file stay far from overflowing.
+    if (event.bytes < 0 || event.bytes > kMostBytes) {
+      *error = "record " + std::to_string(i) + " has an impossible size";
       return false;
     }
     file->events.push_back(event);

@@ -20,7 +20,7 @@ struct EventFileHeader {
   uint32_t record_bytes;
   uint64_t records;  // 0: the writer was killed; then up to the first empty one
   uint64_t dropped;  // events for which there was no room
-  uint64_t names_at; // offset of the names of scopes, 0: none
+  uint64_t names_at;  // offset of the names of scopes, 0: none
   uint64_t names_bytes;
   char reserved[16];
 };

@@ -323,16 +323,19 @@ void MemoryAccount::NoteOutOfMemory(const Record& event) {
   note.holders = Holders(false);
 }
 
-std::vector<Holder> MemoryAccount::Holders(bool at_peak, size_t most) const {
-  std::vector<Holder> all;
+std::vector<MemoryHolder> MemoryAccount::Holders(bool at_peak,
+                                                 size_t most) const {
+  std::vector<MemoryHolder> all;
   shares_.ForEach(at_peak,
                   [&](uint32_t scope, MemoryCategory category, int64_t bytes) {
                     all.push_back({scope, category, bytes});
                   });
   most = std::min(most, all.size());
-  std::partial_sort(
-      all.begin(), all.begin() + static_cast<ptrdiff_t>(most), all.end(),
-      [](const Holder& a, const Holder& b) { return a.bytes > b.bytes; });
+  std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(most),
+                    all.end(),
+                    [](const MemoryHolder& a, const MemoryHolder& b) {
+                      return a.bytes > b.bytes;
+                    });
   all.resize(most);
   return all;
 }

@@ -46,7 +46,7 @@ struct Reconciled {
   bool exact() const { return requested_off == 0 && reserved_off == 0; }
 };
 
-struct Holder {
+struct MemoryHolder {
   uint32_t scope;
   MemoryCategory category;
   int64_t bytes;
@@ -83,7 +83,7 @@ struct OutOfMemoryNote {
   int64_t asked = 0, device_free = 0, live = 0, reserved = 0;
   MemoryPhase phase = MemoryPhase::kBetween;
   ByCategory by_category = {};
-  std::vector<Holder> holders;
+  std::vector<MemoryHolder> holders;
 };
 
 class MemoryAccount {
@@ -114,11 +114,11 @@ class MemoryAccount {
   StepMemory step() const;
   const StepMemory& last() const { return last_; }
   const StepMemory& largest() const { return largest_; }
-  const std::vector<Holder>& largest_holders() const {
+  const std::vector<MemoryHolder>& largest_holders() const {
     return largest_holders_;
   }
   // The `most` largest, now or at the peak of the step under way.
-  std::vector<Holder> Holders(bool at_peak, size_t most = kHolders) const;
+  std::vector<MemoryHolder> Holders(bool at_peak, size_t most = kHolders) const;
 
   // f(address, block) for each that is alive or awaits its free.
   template <typename F>
@@ -166,7 +166,7 @@ class MemoryAccount {
   int optimizers_ = 0;          // calls under way
   Reconciled* mark_ = nullptr;  // where the next allocator_stats belong
   StepMemory step_, last_, largest_;
-  std::vector<Holder> largest_holders_;
+  std::vector<MemoryHolder> largest_holders_;
   Reconciled reconciled_;
   Oddities oddities_;
   OutOfMemoryNote out_of_memory_;

@@ -2,6 +2,7 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/function.h>
 
+#include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
 #include "plugin/observe/events.h"
 #include "plugin/observe/graph_task.h"
@@ -30,6 +31,15 @@ int64_t PeakFor(int device) {
   if (device < 0) return kUnknown;
   NoteDevice(device);
   return SamplePeak();
+}
+
+// What the bytes are kept for, to the account of the device's blocks.
+void LabelKept(const SavedFacts& tensor, uint32_t scope) {
+  const MemoryCategory category =
+      tensor.category == Category::kInput        ? MemoryCategory::kInput
+      : tensor.category == Category::kWeightCopy ? MemoryCategory::kWeightCopy
+                                                 : MemoryCategory::kActivation;
+  LabelMemoryIfWanted(tensor.device, tensor.data, category, scope);
 }
 
 }  // namespace
@@ -101,6 +111,7 @@ SaveTicket Recorder::SaveAs(const SavedFacts& tensor, Reason reason,
     sites_.PrefetchAfter(site);
     MirrorLive();
   }
+  if (claim != Claim::kAsked) LabelKept(tensor, key.scope);
   EmitSaved(shared_, EventKind::kSave, now, tensor.data, tensor.bytes,
             ticket.site, steps_.index(), tensor.device, action);
   return ticket;
@@ -122,6 +133,7 @@ SaveTicket Recorder::Hold(const SavedFacts& tensor, uint32_t site) noexcept {
     return {};
   }
   const int64_t now = MonotonicNs();
+  LabelKept(tensor, kNoSite);
   std::lock_guard lock(mutex_);
   const SaveTicket ticket = ClaimLocked(tensor, site, Claim::kHeld, now);
   MirrorLive();
@@ -192,6 +204,7 @@ void Recorder::Substitute(Action action, const SavedFacts& x,
     substitutions_.push_back(ticket);
     MirrorLive();
   }
+  LabelKept(y, key.scope);
   EmitSaved(shared_, EventKind::kSubstitute, now, x.data, x.bytes, ticket->site,
             steps_.index(), x.device, action);
 }
@@ -220,6 +233,7 @@ void Recorder::Materialise(SubstitutionTicket* ticket,
     return;
   }
   const int64_t now = MonotonicNs();
+  LabelKept(copy, kNoSite);
   std::lock_guard lock(mutex_);
   const SaveTicket copied = ClaimLocked(copy, ticket->site, Claim::kHeld, now);
   UnclaimLocked(ticket->y, Claim::kHeld);

@@ -2,6 +2,7 @@
 // fixes its totals and ends it.
 #include <c10/core/StorageImpl.h>
 
+#include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
 #include "plugin/observe/events.h"
 #include "plugin/observe/recorder.h"
@@ -24,6 +25,8 @@ void Recorder::OutermostCall() noexcept {
       steps_.phase() != Phase::kDone) {
     return;
   }
+  AttachMemoryEventsIfWanted();
+  MarkMemoryIfWanted(EventKind::kForwardBegin, steps_.index());
   const AllocatorBytes now = ReadAllocator();
   std::lock_guard lock(mutex_);
   // The last one before the first save: calls in between (an evaluation) saved
@@ -50,6 +53,8 @@ void Recorder::BeginStep() noexcept {
     BeginStepLocked(now, before);
   }
   MarkDevice(StepMark::kBegin);
+  AttachMemoryEventsIfWanted();
+  MarkMemoryIfWanted(EventKind::kStepBegin, steps_.index());
   PublishNotes();
 }
 
@@ -142,6 +147,7 @@ void Recorder::BeginBackward() noexcept {
     for (const SaveTicket& one : there) UnclaimLocked(one, Claim::kHeld);
   }
   MarkDevice(StepMark::kBackward);
+  MarkMemoryIfWanted(EventKind::kBackwardBegin, steps_.index());
 }
 
 int64_t Recorder::EndBackward(bool complete) noexcept {
@@ -150,6 +156,7 @@ int64_t Recorder::EndBackward(bool complete) noexcept {
     return kNoStep;
   }
   MarkDevice(StepMark::kEnd);
+  MarkMemoryIfWanted(EventKind::kStepEnd, steps_.index());
   const AllocatorBytes allocator = ReadAllocator();
   const DeviceSeconds device = TakeDeviceSeconds();
   const int64_t now = MonotonicNs();

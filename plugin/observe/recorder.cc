@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plugin/digest/digests.h"
+#include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
 #include "plugin/observe/run_start.h"
@@ -141,11 +142,21 @@ uint32_t Recorder::Text(std::string_view text) noexcept {
   return shared_ == nullptr ? 0 : sites_.Text(text);
 }
 
+std::vector<std::string> Recorder::ScopeNames() {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < sites_.scope_count(); ++i) {
+    names.push_back(sites_.ScopeName(i));
+  }
+  return names;
+}
+
 void Recorder::Finish(int status) noexcept {
   if (g_guest_mode.load() != GuestMode::kRunning || finished_.exchange(true)) {
     return;
   }
   FinishDigests();
+  if (MemoryEventsWanted()) FinishMemoryEvents(ScopeNames());
   PublishNotes();
   std::lock_guard lock(mutex_);
   if (log_ != nullptr) log_->Flush();

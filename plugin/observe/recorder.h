@@ -196,6 +196,7 @@ class Recorder {
   void PublishKernelLocked(uint32_t number);
   void PublishKernelsLocked();
   void JudgeSubstitutions();
+  std::vector<std::string> ScopeNames();
   uint32_t TouchLocked(const SavedFacts& tensor, const SiteKey& key,
                        Action action, Reason reason);
   SaveTicket ClaimLocked(const SavedFacts& tensor, uint32_t site, Claim claim,

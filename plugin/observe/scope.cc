@@ -1,6 +1,7 @@
 #include "plugin/observe/scope.h"
 
 #include <c10/core/GradMode.h>
+#include <c10/core/StorageImpl.h>
 #include <time.h>
 
 #include <atomic>
@@ -8,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
 #include "plugin/observe/recorder.h"
 #include "plugin/observe/scope_stack.h"
@@ -29,6 +31,16 @@ struct PersistentStorages {
 PersistentStorages& Persistent() {
   static auto* storages = new PersistentStorages;  // outlives static objects
   return *storages;
+}
+
+void LabelParameters(std::span<const void* const> storages) {
+  AttachMemoryEvents();
+  for (const void* one : storages) {
+    const auto* storage = static_cast<const c10::StorageImpl*>(one);
+    if (storage->device_type() != c10::DeviceType::CUDA) continue;
+    LabelMemory(storage->device().index(), storage->data(),
+                MemoryCategory::kParameter);
+  }
 }
 
 }  // namespace
@@ -79,6 +91,7 @@ size_t ScopeDepth() noexcept { return t_scopes.depth; }
 
 void SetPersistentStorages(const void* owner,
                            std::span<const void* const> storages) noexcept {
+  if (MemoryEventsWanted()) LabelParameters(storages);
   PersistentStorages& persistent = Persistent();
   std::lock_guard lock(persistent.mutex);
   auto& mine = persistent.by_owner[owner];

@@ -78,7 +78,7 @@ class Reference {
 
 Shared Listed(const MemoryAccount& account, bool at_peak) {
   Shared out;
-  for (const Holder& one : account.Holders(at_peak, size_t{1} << 20)) {
+  for (const MemoryHolder& one : account.Holders(at_peak, size_t{1} << 20)) {
     out[{one.scope, one.category}] += one.bytes;
   }
   return out;

@@ -97,7 +97,7 @@ TEST(MemoryAccount, APeakKeepsWhoWasAlive) {
   EXPECT_EQ(Of(row.at_peak, Use::kTemporary), 500);
   EXPECT_EQ(Of(row.at_backward, Use::kTemporary), 1000);
   EXPECT_EQ(Of(row.at_end, Use::kTemporary), kUnknown);
-  const std::vector<Holder> holders = account.Holders(true);
+  const std::vector<MemoryHolder> holders = account.Holders(true);
   ASSERT_EQ(holders.size(), 2u);
   EXPECT_EQ(holders[0].scope, 2u);  // the layer that saved it
   EXPECT_EQ(holders[0].category, Use::kActivation);

@@ -6,7 +6,7 @@ set -euo pipefail
 [ $# = 2 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 mkdir -p "$2"/{bin,lib,tests}
 for file in "$1"/lib/*.so "$1"/bin/{invact,invactd,invact-relay} \
-  "$1"/tests/{gpu.kernels,libinvact_fuse_check.so}; do
+  "$1"/tests/{gpu.kernels,libinvact_fuse_check.so,libinvact_alloc_loop.so,invact_replay_events}; do
   if [ -e "$file" ]; then
     strip -o "$2/$(realpath --relative-to="$1" "$file")" "$file"
   else

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs every GPU test and benchmark: about six minutes on one H100.
+# Runs every GPU test and benchmark: about nine minutes on one H100.
 # usage: [PYTHON=python3] [OUT=DIR] tests/gpu/run_all.sh BUILD_DIR
 # Leaves in OUT (default: BUILD_DIR/gpu-results) run_all.log and a JSON file each
-# of kernels, bandwidth, small, fuse, models, rebuild, digest, doors, calibration,
-# jobs, costs, host_step and rivals. Exits 1 where a criterion failed, 77 without a GPU.
+# of kernels, bandwidth, small, fuse, models, rebuild, digest, events, doors,
+# calibration, jobs, costs, host_step and rivals. Exits 1 where a criterion failed, 77 without a GPU.
 # BUILD_DIR may be a copy: bin/, lib/ and what pack.sh takes of tests/ do.
 set -uo pipefail
 [ $# = 1 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
@@ -46,6 +46,7 @@ step fuse 90 "$python" "$here/fuse/check_fuse.py"
 step models 160 "$python" "$here/models/run_models.py"
 step rebuild 160 "$python" "$here/rebuild/check_rebuild.py"
 step digest 90 "$python" "$here/digest/check_digest.py"
+step events 400 "$python" "$here/events/check_events.py"
 step doors 100 "$python" "$here/doors/open_doors.py"
 step calibration 150 "$python" "$here/jobs/check_calibration.py"
 step jobs 160 "$python" "$here/jobs/compare_jobs.py"

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
 #include "plugin/log.h"
 #include "plugin/observe/tensor_facts.h"
@@ -76,6 +77,10 @@ std::shared_ptr<HeldOutput> HeldOutput::Make(at::Tensor y, at::Tensor bits,
   Recorder::Get().Substitute(
       Action::kInvert, FactsOf(x, false), FactsOf(y, true),
       bits.defined() ? static_cast<int64_t>(bits.nbytes()) : 0, &held->ticket_);
+  if (bits.defined() && bits.is_cuda()) {
+    LabelMemoryIfWanted(bits.get_device(), bits.storage().data(),
+                        MemoryCategory::kActivation);
+  }
   if (also.defined()) {  // a second save of the node, with a site of its own
     held->also_address_ = also.storage().getWeakStorageImpl();
     Recorder::Get().Substitute(Action::kInvert, FactsOf(also, false),

@@ -62,10 +62,21 @@ TEST(Config, RefusesBadValuesAndSaysWhatToWrite) {
   ExpectRefused("INVACT_EXACT", "yes", "neither 0 nor 1");
   ExpectRefused("INVACT_VERIFY", "2", "neither 0 nor 1");
   ExpectRefused("INVACT_DIGEST", "yes", "neither 0 nor 1");
+  ExpectRefused("INVACT_EVENTS", "yes", "none of 0, 1, file:PATH");
+  ExpectRefused("INVACT_EVENTS", "file:", "none of 0, 1, file:PATH");
   ExpectRefused("INVACT_DISABLE", "true", "neither 0 nor 1");
   ExpectRefused("INVACT_BITS", "loose", "packed");
   ExpectRefused("INVACT_LOG", "verbose", "ledger");
   ExpectRefused("INVACT_PLAN", "/nowhere/plan.json", "No such file");
+}
+
+TEST(Config, EventsAreCountedAndWrittenWhereAsked) {
+  EXPECT_FALSE(Parse({}).config.events);
+  EXPECT_FALSE(Parse({{"INVACT_EVENTS", "0"}}).config.events);
+  EXPECT_TRUE(Parse({{"INVACT_EVENTS", "1"}}).config.events);
+  EXPECT_EQ(Parse({{"INVACT_EVENTS", "1"}}).config.events_file, "");
+  EXPECT_TRUE(Parse({{"INVACT_EVENTS", "file:/a b"}}).config.events);
+  EXPECT_EQ(Parse({{"INVACT_EVENTS", "file:/a b"}}).config.events_file, "/a b");
 }
 
 TEST(Config, EmptyValueCountsAsNotSet) {

@@ -171,8 +171,11 @@ class Reader {
       return;
     }
     Bad("INVACT_POLICY", text,
-        "is no policy: give observe, invert, rebuild, checkpoint, auto or "
-        "none");
+        text.find_first_of(",+") == std::string::npos
+            ? "is no policy: give observe, invert, rebuild, checkpoint, auto "
+              "or none"
+            : "names several policies, and a job runs under one: give auto to "
+              "rebuild and invert");
   }
 
   void Switch(const char* key, bool* target) {

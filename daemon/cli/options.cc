@@ -30,6 +30,8 @@ Environment ReadEnvironment() {
   out.paths.uid = geteuid();
   out.token_file = Env("INVACT_TOKEN_FILE");
   out.policy = Env("INVACT_POLICY");
+  out.exact = Env("INVACT_EXACT");
+  out.bits = Env("INVACT_BITS");
   out.disable = Env("INVACT_DISABLE");
   out.preload = Env("LD_PRELOAD");
   out.job_id = Env("INVACT_JOB_ID");

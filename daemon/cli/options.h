@@ -15,6 +15,8 @@ struct Environment {
   PathEnvironment paths;
   std::string token_file;        // INVACT_TOKEN_FILE
   std::string policy;            // INVACT_POLICY
+  std::string exact;             // INVACT_EXACT
+  std::string bits;              // INVACT_BITS
   std::string disable;           // INVACT_DISABLE
   std::string preload;           // LD_PRELOAD
   std::string job_id;            // INVACT_JOB_ID

@@ -2,16 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "daemon/options.h"
 
 namespace invact::cli {
 namespace {
+
+constexpr size_t kSlip = 2;  // letters that a hand gets wrong
 
 size_t EditDistance(const std::string& a, const std::string& b) {
   std::vector<size_t> row(b.size() + 1);
@@ -40,12 +44,40 @@ std::string Nearest(const std::string& word,
 absl::Status CheckPolicy(const std::string& policy) {
   static const std::vector<std::string>& known = *new std::vector<std::string>{
       "observe", "invert", "rebuild", "checkpoint", "auto", "none"};
-  if (std::find(known.begin(), known.end(), policy) != known.end()) {
-    return absl::OkStatus();
+  const std::vector<std::string> parts =
+      absl::StrSplit(policy, absl::ByAnyChar(",+ "), absl::SkipEmpty());
+  const auto unknown =
+      std::find_if(parts.begin(), parts.end(), [](const std::string& part) {
+        return std::find(known.begin(), known.end(), part) == known.end();
+      });
+  if (parts.empty() || unknown != parts.end()) {
+    const std::string word = parts.empty() ? policy : *unknown;
+    const std::string nearest = Nearest(word, known);
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unknown policy \"", word, "\"",
+        word == policy ? "" : absl::StrCat(" in \"", policy, "\""), "; ",
+        EditDistance(word, nearest) <= kSlip
+            ? absl::StrCat("did you mean ", nearest, "? ")
+            : "",
+        "There are: ", absl::StrJoin(known, ", ")));
+  }
+  if (parts.size() == 1 && parts[0] == policy) return absl::OkStatus();
+  if (std::set<std::string>(parts.begin(), parts.end()).size() == 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", policy, "\" is no policy; give --policy ", parts[0]));
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "unknown policy \"", policy, "\"; did you mean ", Nearest(policy, known),
-      "? There are: ", absl::StrJoin(known, ", ")));
+      "a job runs under one policy, and \"", policy,
+      "\" names several; auto rebuilds and inverts; to measure each: invact "
+      "compare --policies ",
+      absl::StrJoin(parts, ","), " -- COMMAND"));
+}
+
+absl::Status CheckBits(bool exact, const std::string& bits) {
+  if (!exact || bits != "mantissa") return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "INVACT_BITS=mantissa changes outputs, which --exact and INVACT_EXACT=1 "
+      "rule out; unset one of the two");
 }
 
 absl::StatusOr<double> ParsePercent(const std::string& option,

@@ -15,8 +15,12 @@ namespace invact::cli {
 std::string Nearest(const std::string& word,
                     const std::vector<std::string>& known);
 
-// kInvalidArgument names the nearest one.
+// kInvalidArgument names the nearest one, if it is near, and says how several
+// are measured.
 absl::Status CheckPolicy(const std::string& policy);
+
+// Whether gradients can be exact with INVACT_BITS=`bits`.
+absl::Status CheckBits(bool exact, const std::string& bits);
 
 // "12.5" or "12.5%"; `option` for the message.
 absl::StatusOr<double> ParsePercent(const std::string& option,

@@ -31,10 +31,14 @@ absl::Status Check(const RunFlags& flags, const Shell& shell) {
     return absl::InvalidArgumentError(
         "no command to run; write: invact run -- python train.py");
   }
-  if (flags.policy) {
-    absl::Status status = CheckPolicy(*flags.policy);
+  const std::string policy = flags.policy.value_or(shell.environment.policy);
+  if (flags.policy || !policy.empty()) {
+    const absl::Status status = CheckPolicy(policy);
     if (!status.ok()) return status;
   }
+  const absl::Status bits = CheckBits(
+      flags.exact || shell.environment.exact == "1", shell.environment.bits);
+  if (!bits.ok()) return bits;
   if (flags.budget) {
     auto bytes = ParseSize("--budget", *flags.budget);
     if (!bytes.ok()) return bytes.status();

@@ -108,6 +108,12 @@ def test_not_found_and_not_executable_say_which_and_why(shared):
 @pytest.mark.parametrize("arguments,text", [
     (["--policy", "inver"], "did you mean invert?"),
     (["--policy", ""], "unknown policy"),
+    (["--policy", "offloading"], 'unknown policy "offloading"; There are:'),
+    (["--policy", "rebuild,foo"], 'unknown policy "foo" in "rebuild,foo"'),
+    (["--policy", "rebuild+invret"], "did you mean invert?"),
+    (["--policy", "rebuild+rebuild"], "give --policy rebuild\n"),
+    (["--policy", "rebuild, checkpoint"],
+     "invact compare --policies rebuild,checkpoint -- COMMAND"),
     (["--budget", "40GB"], "write 40GiB"),
     (["--budget", "40G"], "write 40GiB"),
     (["--budget", "much"], "10GiB"),
@@ -120,6 +126,28 @@ def test_a_bad_value_is_refused_before_the_command_starts(
     assert done.returncode == 2
     assert text in done.stderr
     assert not (shared.folder / "started").exists()
+
+
+@pytest.mark.parametrize("environment,arguments,text", [
+    ({"INVACT_POLICY": "rebuild,invert"}, [], "names several"),
+    ({"INVACT_POLICY": "rebiuld"}, [], "did you mean rebuild?"),
+    ({"INVACT_BITS": "mantissa"}, ["--exact"], "unset one of the two"),
+    ({"INVACT_BITS": "mantissa", "INVACT_EXACT": "1"}, [],
+     "unset one of the two"),
+])
+def test_a_bad_variable_is_refused_before_the_command_starts(
+        shared, environment, arguments, text):
+    done = shared("run", *arguments, "--", "touch", "begun", env=environment)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert not (shared.folder / "begun").exists()
+
+
+def test_an_option_overrules_a_bad_variable(shared):
+    done = shared("run", "--policy", "none", "--", *sh("exit 3"),
+                  env={"INVACT_POLICY": "rebuild,invert"})
+    assert done.returncode == 3
+    assert done.stderr == "invact: no run began: policy none leaves the job alone\n"
 
 
 def test_no_command_is_a_usage_error(shared):

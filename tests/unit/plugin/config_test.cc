@@ -59,6 +59,8 @@ TEST(Config, KnowsEveryPolicy) {
 
 TEST(Config, RefusesBadValuesAndSaysWhatToWrite) {
   ExpectRefused("INVACT_POLICY", "offload", "observe");
+  ExpectRefused("INVACT_POLICY", "rebuild,invert", "names several");
+  ExpectRefused("INVACT_POLICY", "rebuild+foo", "names several");
   ExpectRefused("INVACT_EXACT", "yes", "neither 0 nor 1");
   ExpectRefused("INVACT_VERIFY", "2", "neither 0 nor 1");
   ExpectRefused("INVACT_DIGEST", "yes", "neither 0 nor 1");

@@ -411,4 +411,24 @@ bool GlobMatch(const std::string& pattern, const std::string& path) {
   return p == pattern.size() && !pattern.empty();
 }
 
+std::string UnmatchedGlob(const std::string& key, const std::string& glob,
+                          const std::vector<std::string>& paths) {
+  constexpr size_t kNearest = 3;
+  std::vector<std::pair<size_t, const std::string*>> near;
+  for (const std::string& path : paths) {
+    near.emplace_back(EditDistance(glob, path), &path);
+  }
+  std::stable_sort(near.begin(), near.end(), [](const auto& a, const auto& b) {
+    return a.first < b.first;
+  });
+  near.resize(std::min(near.size(), kNearest));
+  std::string text = key + "=" + glob + " matches no module";
+  const char* separator = "; nearest: ";
+  for (const auto& [distance, path] : near) {
+    text += separator + *path;
+    separator = ", ";
+  }
+  return text;
+}
+
 }  // namespace invact

@@ -58,6 +58,10 @@ size_t EditDistance(std::string_view a, std::string_view b);
 
 // `*` crosses dots. An empty pattern matches nothing.
 bool GlobMatch(const std::string& pattern, const std::string& path);
+// "INVACT_CHECKPOINT=enc.* matches no module; nearest: encoder, decoder" of
+// these paths.
+std::string UnmatchedGlob(const std::string& key, const std::string& glob,
+                          const std::vector<std::string>& paths);
 
 }  // namespace invact
 

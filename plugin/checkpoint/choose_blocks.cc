@@ -9,7 +9,6 @@ namespace invact {
 namespace {
 
 constexpr int kNone = -1;
-constexpr size_t kNearest = 3;
 
 using Modules = std::vector<ModuleFacts>;
 
@@ -22,27 +21,6 @@ bool MatchesAny(const std::vector<std::string>& globs,
 
 bool Choosable(const ModuleFacts& module) {
   return module.parent != kNone && module.kind != ModuleKind::kList;
-}
-
-// "INVACT_CHECKPOINT=enc.* matches no module; nearest: encoder, decoder".
-std::string Unmatched(const std::string& glob, const Modules& modules) {
-  std::vector<std::pair<size_t, const std::string*>> near;
-  for (const ModuleFacts& module : modules) {
-    if (Choosable(module)) {
-      near.emplace_back(EditDistance(glob, module.path), &module.path);
-    }
-  }
-  std::stable_sort(near.begin(), near.end(), [](const auto& a, const auto& b) {
-    return a.first < b.first;
-  });
-  near.resize(std::min(near.size(), kNearest));
-  std::string text = "INVACT_CHECKPOINT=" + glob + " matches no module";
-  const char* separator = "; nearest: ";
-  for (const auto& [distance, path] : near) {
-    text += separator + *path;
-    separator = ", ";
-  }
-  return text;
 }
 
 // The container whose members are the blocks, or kNone.
@@ -95,11 +73,15 @@ BlockChoice ChooseBlocks(const Modules& modules,
   }
   choice.any = std::count(choice.plan.begin(), choice.plan.end(),
                           BlockPlan::kCheckpoint) > 0;
+  std::vector<std::string> paths;
+  for (const ModuleFacts& module : modules) {
+    if (Choosable(module)) paths.push_back(module.path);
+  }
   for (const std::string& glob : globs) {
-    if (std::none_of(modules.begin(), modules.end(), [&](const auto& module) {
-          return Choosable(module) && GlobMatch(glob, module.path);
-        })) {
-      choice.unmatched.push_back(Unmatched(glob, modules));
+    if (std::none_of(paths.begin(), paths.end(),
+                     [&](const auto& path) { return GlobMatch(glob, path); })) {
+      choice.unmatched.push_back(
+          UnmatchedGlob("INVACT_CHECKPOINT", glob, paths));
     }
   }
   return choice;

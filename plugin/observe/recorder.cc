@@ -151,12 +151,29 @@ std::vector<std::string> Recorder::ScopeNames() {
   return names;
 }
 
+// At the end, when every module was called that will be.
+void Recorder::SayUnmatchedExcludes() noexcept {
+  std::vector<std::string> lines;
+  {
+    std::lock_guard lock(mutex_);
+    if (config_.policy == Policy::kObserve || config_.rank != 0 ||
+        steps_.completed() == 0) {
+      return;
+    }
+    lines = sites_.UnmatchedExcludes();
+  }
+  for (const std::string& line : lines) {
+    SayTrouble(line, line + "; nothing was left alone for it");
+  }
+}
+
 void Recorder::Finish(int status) noexcept {
   if (g_guest_mode.load() != GuestMode::kRunning || finished_.exchange(true)) {
     return;
   }
   FinishDigests();
   if (MemoryEventsWanted()) FinishMemoryEvents(ScopeNames());
+  SayUnmatchedExcludes();
   PublishNotes();
   std::lock_guard lock(mutex_);
   if (log_ != nullptr) log_->Flush();

@@ -197,6 +197,7 @@ class Recorder {
   void PublishKernelsLocked();
   void JudgeSubstitutions();
   std::vector<std::string> ScopeNames();
+  void SayUnmatchedExcludes() noexcept;
   uint32_t TouchLocked(const SavedFacts& tensor, const SiteKey& key,
                        Action action, Reason reason);
   SaveTicket ClaimLocked(const SavedFacts& tensor, uint32_t site, Claim claim,

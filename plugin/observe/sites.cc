@@ -11,6 +11,7 @@ namespace {
 // One module call that saves more than this folds the rest into one site.
 constexpr uint32_t kMaxOrdinal = 4096;
 constexpr size_t kMaxText = 1024;
+constexpr char kOtherName[] = "(other)";
 }  // namespace
 
 Sites::Sites() : op_known_(new std::atomic<bool>[kMaxSites]()) {
@@ -30,10 +31,28 @@ bool Sites::Excluded(const std::string& name) const {
       [&](const std::string& glob) { return GlobMatch(glob, name); });
 }
 
+std::vector<std::string> Sites::UnmatchedExcludes() const {
+  if (scopes_.size() >= kMaxScopes) return {};
+  std::vector<std::string> names;
+  for (const Scope& scope : scopes_) {
+    const bool module = !scope.name.empty() && scope.name != kOtherName;
+    if (module) names.push_back(scope.name);
+  }
+  std::vector<std::string> lines;
+  for (const std::string& glob : exclude_) {
+    if (std::none_of(scopes_.begin(), scopes_.end(), [&](const Scope& scope) {
+          return GlobMatch(glob, scope.name);
+        })) {
+      lines.push_back(UnmatchedGlob("INVACT_EXCLUDE", glob, names));
+    }
+  }
+  return lines;
+}
+
 void Sites::Attach(SharedRun* shared) {
   shared_ = shared;
   SiteEntry& other = shared->sites[kOtherSite];
-  other.scope = InternScope("(other)", false);
+  other.scope = InternScope(kOtherName, false);
   other.pack_ordinal = 0;
   other.dtype = 0;
   other.category = static_cast<uint8_t>(Category::kActivation);

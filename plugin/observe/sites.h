@@ -38,6 +38,9 @@ class Sites {
 
   // Globs over scope names: there nothing is to be substituted.
   void Exclude(std::vector<std::string> globs);
+  // One line for each of them that named no scope yet. Nothing where scopes
+  // were folded into others.
+  std::vector<std::string> UnmatchedExcludes() const;
 
   // Starts mirroring, with all that is known already. Once.
   void Attach(SharedRun* shared);

@@ -1,11 +1,15 @@
 #include "plugin/observe/sites.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
 
 namespace invact {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 TEST(Sites, AnExcludedScopeIsDeclinedBeforeAndAfterItsFirstSave) {
   Sites sites;
@@ -21,6 +25,25 @@ TEST(Sites, AnExcludedScopeIsDeclinedBeforeAndAfterItsFirstSave) {
   sites.SiteFor(early, 0, "float32", Category::kActivation);
 
   EXPECT_EQ(sites.DeclinedAt(early, 0), Reason::kUserExcluded);
+}
+
+TEST(Sites, AGlobThatExcludesNothingIsNamedWithTheNearestScopes) {
+  auto shared = std::make_unique<SharedRun>();
+  Sites sites;
+  sites.Attach(shared.get());
+  sites.Exclude({"layer.0.*", "head", "*.act"});
+  for (const char* name : {"layers.0.act", "layers.1.act", "head"}) {
+    sites.InternScope(name, false);
+  }
+
+  EXPECT_THAT(sites.UnmatchedExcludes(),
+              ElementsAre("INVACT_EXCLUDE=layer.0.* matches no module; "
+                          "nearest: layers.0.act, layers.1.act, head"));
+
+  for (uint32_t i = 0; i < kMaxScopes; ++i) {
+    sites.InternScope("scope" + std::to_string(i), false);
+  }
+  EXPECT_THAT(sites.UnmatchedExcludes(), IsEmpty()) << "not all are known";
 }
 
 TEST(Sites, ARenewedScopeForgetsItsDeclinesAndOnlyThose) {

@@ -57,8 +57,9 @@ std::string Pair(int64_t part, int64_t whole) {
 std::string PolicyRemark(const Config& config) {
   switch (config.policy) {
     case Policy::kInvert:
-      return config.exact ? " (exact: GELU and SiLU are left alone; gradients "
-                            "bit-equal)"
+      return config.exact
+                 ? " (exact: GELU and SiLU are left alone, which saves "
+                   "nothing; INVACT_POLICY=rebuild does, bit-equal)"
              : config.bits_in_mantissa
                  ? " (negative outputs of activations that keep a bit change "
                    "by at most their last place, gradients by rounding; "

@@ -135,7 +135,7 @@ int Start(const invact_start& start) {
       SayTrouble("checkpoint",
                  "policy checkpoint calls modules of Python again and does "
                  "nothing in a C++ job; observing only (next: "
-                 "INVACT_POLICY=invert)");
+                 "INVACT_POLICY=rebuild)");
     }
   }
   if (config.digest && !InstallDigests(start.python != 0, &error)) {

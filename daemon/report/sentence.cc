@@ -57,10 +57,31 @@ std::string NextFor(const v1::Report& report, const std::string& reason) {
   if (reason == Name(Reason::kCalibrationFailed)) {
     return "invact kernels " + ShortId(report.run());
   }
+  if (reason == Name(Reason::kInCheckpointRegion)) {
+    return "keep the job's own checkpointing, or take it out and measure both";
+  }
+  if (reason == Name(Reason::kCompiledGraph)) {
+    return "run the job without torch.compile";
+  }
   if (reason == Name(Reason::kUserExcluded)) {
     return "unset INVACT_EXCLUDE";
   }
   return absl::StrCat("invact report ", ShortId(report.run()), " --all");
+}
+
+// Where the policy found nothing of its kind.
+std::string NothingToDo(const std::string& policy) {
+  if (policy == "checkpoint") {
+    return "no block was called that could be checkpointed";
+  }
+  if (policy == "rebuild") {
+    return "nothing was saved that could be made again from fewer bytes";
+  }
+  if (policy == "auto") {
+    return "nothing was saved that could be inverted, or made again from fewer "
+           "bytes";
+  }
+  return "no call of GELU or SiLU was seen that could be inverted";
 }
 
 // Why nothing was eliminated, and the command that helps.
@@ -76,13 +97,17 @@ std::string WhyNothing(const v1::Report& report) {
                         " no layers are stored; next: invact report ",
                         ShortId(report.run()));
   }
+  if (policy == "invert" && report.run().exact()) {
+    return "exact gradients leave policy invert nothing to do; next: invact "
+           "run --policy rebuild -- COMMAND";
+  }
   if (report.declines().empty()) {
     const bool tried = std::any_of(
         report.layers().begin(), report.layers().end(),
         [](const v1::Layer& layer) { return layer.action() != "keep"; });
     return absl::StrCat(
         tried ? "what was substituted gained nothing in this step"
-              : "no call of GELU or SiLU was seen that could be inverted",
+              : NothingToDo(policy),
         "; next: invact report ", ShortId(report.run()), " --all");
   }
   const v1::Decline& largest = report.declines(0);

@@ -29,6 +29,8 @@ void WatchedHook::Packed(const at::Tensor& tensor) {
     }
     if (InCheckpointRegion()) t_region.nested = true;
   }
+  const Reason decline =
+      decline_ == Reason::kNone ? t_region.declined : decline_;
   const Claim claim =
       phase == RegionPhase::kAgain ? Claim::kHeld : Claim::kBoth;
   for (const at::Tensor& packed : PackedTensors(*hooks_)) {
@@ -38,7 +40,7 @@ void WatchedHook::Packed(const at::Tensor& tensor) {
     if (!Countable(same ? tensor : packed)) continue;
     facts.category = saved.category;
     kept_.push_back(
-        {Recorder::Get().SaveAs(facts, decline_, claim, Action::kKeep),
+        {Recorder::Get().SaveAs(facts, decline, claim, Action::kKeep),
          StorageAddress(packed.storage())});
   }
   if (kept_.empty() && decline_ != Reason::kNone) {

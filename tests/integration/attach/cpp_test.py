@@ -16,7 +16,8 @@ ARGUMENTS = ("--steps", "4", "--width", "64", "--layers", "2", "--text",
 
 @pytest.fixture(scope="module")
 def runs(place):
-    names = ("plain", "observe", "invert", "unnamed", "disabled")
+    names = ("plain", "observe", "invert", "unnamed", "disabled",
+             "checkpoint", "rebuild")
     done = both_at_once(
         lambda: place.plain(*ARGUMENTS, program=EXAMPLE),
         lambda: place.attached(*ARGUMENTS, program=EXAMPLE, policy="observe",
@@ -25,7 +26,11 @@ def runs(place):
         lambda: place.attached(*ARGUMENTS, "--no-scopes", program=EXAMPLE,
                                ledger=True),
         lambda: place.attached(*ARGUMENTS, program=EXAMPLE,
-                               env={"INVACT_DISABLE": "1"}))
+                               env={"INVACT_DISABLE": "1"}),
+        lambda: place.attached(*ARGUMENTS, program=EXAMPLE,
+                               policy="checkpoint", ledger=True),
+        lambda: place.attached(*ARGUMENTS, program=EXAMPLE, policy="rebuild",
+                               ledger=True))
     return dict(zip(names, done))
 
 
@@ -67,6 +72,28 @@ def test_its_gelus_are_inverted(runs):
                                   instants(entries)):
         assert inverted["baseline"] == observed["baseline"]
         assert inverted["held"] < observed["held"] == observed["baseline"]
+
+
+def test_policy_checkpoint_says_what_it_needs_and_only_observes(runs):
+    seen = runs["checkpoint"]
+
+    assert seen.stdout == runs["plain"].stdout
+    trouble = [line for line in seen.stderr.splitlines()
+               if "does nothing in a C++ job" in line]
+    assert trouble == [
+        "invact: policy checkpoint calls modules of Python again and does "
+        "nothing in a C++ job; observing only (next: INVACT_POLICY=rebuild)"]
+    assert "Python jobs only: observing" in seen.starts[0]
+    for at in instants(seen.entries()):
+        assert at["held"] == at["baseline"] > 0
+
+
+def test_what_it_names_instead_saves_memory_at_the_same_losses(runs):
+    seen = runs["rebuild"]
+
+    assert seen.stdout == runs["plain"].stdout
+    for at in instants(seen.entries()):
+        assert 0 < at["held"] < at["baseline"]
 
 
 def test_a_stderr_that_nobody_reads_does_not_end_it(place):

@@ -98,12 +98,16 @@ def _held(place, **environment):
 
 
 def test_an_excluded_block_is_kept_and_a_glob_chooses(place):
-    excluded, _ = _held(place, INVACT_EXCLUDE="blocks.1.down")
+    excluded, said = _held(place, INVACT_EXCLUDE="blocks.1.down,block.1*")
     # Of two blocks, each: up's output (4) and GELU's (4), and a dropout mask
     # as wide as the result (1), for an input that stays.
     assert excluded["eliminated"] == 2 * 9 * 8 * 32 * 4
     chosen, _ = _held(place, INVACT_CHECKPOINT="blocks.2")
     assert chosen["held"] > excluded["held"]
+    lines = [line for line in said.splitlines() if "INVACT_EXCLUDE" in line]
+    assert lines == [
+        "invact: INVACT_EXCLUDE=block.1* matches no module; nearest: "
+        "blocks.1, blocks, blocks.0; nothing was left alone for it"]
 
 
 def test_a_glob_that_matches_nothing_names_the_nearest(place):
@@ -112,3 +116,41 @@ def test_a_glob_that_matches_nothing_names_the_nearest(place):
     lines = [line for line in said.splitlines() if "INVACT_CHECKPOINT" in line]
     assert len(lines) == 1
     assert "block.0 matches no module; nearest: blocks.0" in lines[0]
+
+
+# Jobs whose blocks are left alone: the reason, and what to do next.
+REPORTED = {
+    "huggingface_checkpointing": (
+        "IN_CHECKPOINT_REGION",
+        "keep the job's own checkpointing, or take it out and measure both"),
+    "compiled_blocks": ("COMPILED_GRAPH", "run the job without torch.compile"),
+    "saved_on_the_host": ("USER_HOOKS", "invact report {id} --all"),
+}
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    with Workplace(tmp_path_factory.mktemp("reported")) as place:
+        place.start_daemon()
+        runs = {name: place.attached(HERE / "declined_job.py", name,
+                                     policy="checkpoint", env=PATHS).check()
+                for name in REPORTED}
+        yield {name: (place.report(run),
+                      place.cli("report", run.name).stdout.splitlines()[0])
+               for name, run in runs.items()}
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_a_block_that_is_left_alone_says_why(reported, name):
+    reason, following = REPORTED[name]
+    report, sentence = reported[name]
+
+    assert report["saved"]["eliminated_bytes"] == 0
+    assert {d["reason"] for d in report["declines"]} == {reason}
+    declined = {row["name"] for row in report["layers"]
+                if row["declined"] == reason}
+    assert any("blocks.0" in layer or "layers.0" in layer
+               for layer in declined), declined
+    assert f"the largest reason is {reason}" in sentence
+    following = following.format(id=report["run"]["id"][:8])
+    assert f"next: {following}." in sentence

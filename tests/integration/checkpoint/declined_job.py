@@ -96,6 +96,19 @@ def checkpointed_by_the_job(probe):
 
 
 @case
+def compiled_blocks(probe):
+    model = Stack([Mlp(32) for _ in range(2)]).train()
+    for block in model.blocks:
+        block.drop.p = 0.0
+        block.compile(backend="eager")
+    x = torch.randn(8, 32)
+    for step in range(2):
+        loss = model(x)
+        loss.backward()
+    probe.note(end=[bits(loss), *(bits(p.grad) for p in model.parameters())])
+
+
+@case
 def huggingface_checkpointing(probe):
     model, batch = _llama(2)
     model.gradient_checkpointing_enable(

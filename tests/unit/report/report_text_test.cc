@@ -7,6 +7,7 @@
 
 #include "daemon/report/build_report.h"
 #include "daemon/report/escape.h"
+#include "proto/codes.h"
 #include "tests/unit/report/models.h"
 #include "tests/unit/report/samples.h"
 
@@ -93,6 +94,48 @@ TEST(ReportSentence, SaysThatObserveChangesNothing) {
   EXPECT_THAT(ReportSentence(ReportOf(BertRun(false))),
               HasSubstr("policy observe changes nothing; next: invact run "
                         "--policy invert -- COMMAND."));
+}
+
+TEST(ReportSentence, SaysWhatAPolicyFoundNothingOf) {
+  const std::pair<const char*, const char*> texts[] = {
+      {"invert", "no call of GELU or SiLU was seen that could be inverted"},
+      {"rebuild", "nothing was saved that could be made again from fewer"},
+      {"auto", "could be inverted, or made again from fewer bytes"},
+      {"checkpoint", "no block was called that could be checkpointed"}};
+  for (const auto& [policy, text] : texts) {
+    v1::Report report = ReportOf(BertRun(false));
+    report.mutable_run()->set_policy(policy);
+    report.mutable_run()->set_exact(false);
+    report.clear_declines();
+
+    EXPECT_THAT(ReportSentence(report), HasSubstr(text)) << policy;
+  }
+}
+
+TEST(ReportSentence, SaysThatExactInversionHasNothingToDo) {
+  v1::Report report = ReportOf(BertRun(false));
+  report.mutable_run()->set_policy("invert");
+  report.mutable_run()->set_exact(true);
+
+  EXPECT_THAT(ReportSentence(report),
+              HasSubstr("exact gradients leave policy invert nothing to do; "
+                        "next: invact run --policy rebuild -- COMMAND."));
+}
+
+TEST(ReportSentence, SaysWhatToDoAboutBlocksThatAreLeftAlone) {
+  const std::pair<Reason, const char*> texts[] = {
+      {Reason::kInCheckpointRegion, "keep the job's own checkpointing, or"},
+      {Reason::kCompiledGraph, "run the job without torch.compile."},
+      {Reason::kUserExcluded, "unset INVACT_EXCLUDE."}};
+  for (const auto& [reason, text] : texts) {
+    v1::Report report = ReportOf(BertRun(false));
+    report.mutable_run()->set_policy("checkpoint");
+    report.clear_declines();
+    report.add_declines()->set_reason(std::string(Name(reason)));
+
+    EXPECT_THAT(ReportSentence(report),
+                HasSubstr(std::string("next: ") + text));
+  }
 }
 
 TEST(ReportSentence, SaysWhereMoreIsHeldThanBefore) {

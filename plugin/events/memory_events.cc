@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "plugin/events/allocator_hook.h"
+#include "plugin/events/summary.h"
 #include "plugin/log.h"
 #include "plugin/observe/scope_stack.h"
 #include "plugin/ring/writer.h"
@@ -178,8 +180,19 @@ void MarkMemory(EventKind kind, int64_t step) noexcept {
   }
 }
 
-void FinishMemoryEvents(const std::vector<std::string>& scopes) noexcept {
+void FinishMemoryEvents(const std::vector<std::string>& scopes,
+                        bool say_peaks) noexcept {
   g_memory_events_wanted.store(false);
+  ForEachDevice([&](int device, DeviceEvents* events) {
+    const auto [peak, failed] = events->Read([&](const MemoryAccount& account) {
+      return std::make_pair(PeakLine(device, account, scopes),
+                            OutOfMemoryLine(device, account, scopes));
+    });
+    if (!failed.empty()) {
+      SayTrouble("events-oom-" + std::to_string(device), failed);
+    }
+    if (say_peaks && !peak.empty()) SayLine(peak);
+  });
   TheFile().Close(scopes);
 }
 

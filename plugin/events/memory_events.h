@@ -55,8 +55,11 @@ inline void MarkMemoryIfWanted(EventKind mark, int64_t step) noexcept {
   if (MemoryEventsWanted()) MarkMemory(mark, step);
 }
 
-// The process ends: the event file is closed. `scopes`: their names by number.
-void FinishMemoryEvents(const std::vector<std::string>& scopes) noexcept;
+// The process ends: an out-of-memory's holders are said and kept with the run,
+// each device's peak is said where `say_peaks`, the event file is closed.
+// `scopes`: their names by number.
+void FinishMemoryEvents(const std::vector<std::string>& scopes,
+                        bool say_peaks) noexcept;
 
 // nullptr where nothing of the device is known.
 DeviceEvents* EventsOfDevice(int device) noexcept;

@@ -172,7 +172,10 @@ void Recorder::Finish(int status) noexcept {
     return;
   }
   FinishDigests();
-  if (MemoryEventsWanted()) FinishMemoryEvents(ScopeNames());
+  if (MemoryEventsWanted()) {
+    FinishMemoryEvents(ScopeNames(),
+                       config_.rank == 0 && config_.log != Config::Log::kError);
+  }
   SayUnmatchedExcludes();
   PublishNotes();
   std::lock_guard lock(mutex_);

@@ -142,8 +142,12 @@ def main():
                                f"{mode}: the user's history has "
                                f"{result.get('history')} entries")
             if mode == "oom" and result is not None and result["attached"]:
-                verdicts.check(result["account"]["out_of_memory"] >= 1,
-                               "oom: it was told")
+                verdicts.check(result["account"]["out_of_memory"] >= 1 and
+                               "device 0: out of memory in forward" in said,
+                               f"oom: it was told and said: {said[-700:]}")
+            if mode == "plain":
+                verdicts.check("device 0: peak of" in said,
+                               f"the peak is said at the end: {said[-700:]}")
         for policy in ("invert", "rebuild"):
             result, said = run(folder, "plain", policy=policy)
             judge(verdicts, f"policy {policy}", result, said)

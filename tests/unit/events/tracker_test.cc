@@ -39,6 +39,8 @@ void SayTrouble(const std::string&, const std::string& text) noexcept {
   g_said += text + "\n";
 }
 
+void SayLine(const std::string& text) noexcept { g_said += text + "\n"; }
+
 namespace {
 
 int64_t Of(const MemoryAccount& account, MemoryCategory category) {
@@ -233,6 +235,9 @@ TEST(Tracker, AnOutOfMemoryIsNotedWithWhatTheDeviceHadLeft) {
       EXPECT_EQ(account.out_of_memory().device_free, 4096);
       EXPECT_EQ(account.out_of_memory().live, 3000);
     });
+    FinishMemoryEvents({}, /*say_peaks=*/true);
+    EXPECT_NE(g_said.find("device 0: out of memory"), std::string::npos);
+    EXPECT_NE(g_said.find("device 0: peak of 2.9 KiB"), std::string::npos);
   });
 }
 

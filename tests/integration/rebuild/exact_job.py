@@ -214,6 +214,36 @@ def a_base_that_is_written(probe):
 
 
 @case
+def a_base_that_is_resized(probe):
+    net = Mlp()
+    batch = torch.randn(64, 256).bfloat16()
+    for _ in range(3):
+        def forward():
+            small = batch.clone()
+            wide = small.float()
+            loss = net.up(wide).sum()
+            del wide
+            small.untyped_storage().resize_(0)  # as sharded parameters are
+            return loss
+
+        measure(probe, forward, net)
+
+
+@case
+def a_hidden_write_into_what_is_rebuilt(probe):
+    net = Mlp()
+    batch = torch.randn(64, 256)
+    for _ in range(3):
+        def forward():
+            hidden = net.hidden(batch.clone())
+            loss = net.down(hidden).sum()
+            hidden.data.add_(1)  # no version counter sees it
+            return loss
+
+        measure(probe, forward, net)
+
+
+@case
 def two_losses_share_what_is_rebuilt(probe):
     net, other = Mlp(), nn.Linear(256, 256)
     batch = torch.randn(64, 256)

@@ -1,8 +1,6 @@
 #include "plugin/rebuild/dropped.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
-#include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -13,7 +11,6 @@
 #include "plugin/guard.h"
 #include "plugin/log.h"
 #include "plugin/observe/tensor_facts.h"
-#include "plugin/rebuild/below_autograd.h"
 #include "plugin/rebuild/decide.h"
 #include "plugin/rebuild/mask_bits.h"
 #include "plugin/rebuild/rerun.h"
@@ -179,15 +176,7 @@ at::Tensor Dropped::SavedAgain(at::Tensor rebuilt) const {
   };
   if (tell(rebuilt)) return rebuilt;
   // Another one with the same contents stands for the storage.
-  at::Tensor own;
-  {
-    const BelowAutograd below;
-    const c10::OptionalDeviceGuard device(rebuilt.device());
-    at::Tensor bytes = at::empty({static_cast<int64_t>(value_->bytes)},
-                                 rebuilt.options().dtype(at::kByte));
-    bytes.copy_(at::empty({0}, bytes.options()).set_(rebuilt.storage()));
-    own = layout_.Over(bytes.storage());
-  }
+  at::Tensor own = layout_.Over(CopyOf(rebuilt.storage()));
   own.unsafeGetTensorImpl()->set_version_counter(counter_);
   tell(own);
   return own;

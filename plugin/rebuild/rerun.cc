@@ -1,5 +1,6 @@
 #include "plugin/rebuild/rerun.h"
 
+#include <ATen/ops/empty.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -33,6 +34,14 @@ at::Tensor Run(const Recipe& recipe) {
   if (recipe.op->function != nullptr) return recipe.op->function(stack);
   recipe.op->rerun->callBoxed(&stack);
   return std::move(stack[0]).toTensor();
+}
+
+// Not the value's own storage.
+c10::Storage ObtainApart(const ValuePtr& value) {
+  c10::Storage storage = Obtain(value);
+  return storage.unsafeGetStorageImpl() == value->address._unsafe_get_target()
+             ? CopyOf(storage)
+             : storage;
 }
 
 }  // namespace
@@ -80,13 +89,23 @@ c10::Storage Obtain(const ValuePtr& value) {
   return storage;
 }
 
+c10::Storage CopyOf(const c10::Storage& storage) {
+  const BelowAutograd below;
+  const c10::OptionalDeviceGuard device(storage.device());
+  const auto options = at::device(storage.device()).dtype(at::kByte);
+  at::Tensor copy =
+      at::empty({static_cast<int64_t>(storage.nbytes())}, options);
+  copy.copy_(at::empty({0}, options).set_(storage));
+  return copy.storage();
+}
+
 c10::Storage ObtainBeforeWrite(const ValuePtr& value) {
-  if (CurrentStream(value->device) == value->stream) return Obtain(value);
+  if (CurrentStream(value->device) == value->stream) return ObtainApart(value);
   const c10::impl::VirtualGuardImpl guard(value->device.type());
   const c10::Stream writer = guard.getStream(value->device);
   const c10::Stream maker(c10::Stream::UNSAFE, value->device, value->stream);
   const c10::StreamGuard there(maker);
-  c10::Storage storage = Obtain(value);
+  c10::Storage storage = ObtainApart(value);
   void* event = nullptr;
   guard.record(&event, maker, value->device.index(),
                c10::EventFlag::PYTORCH_DEFAULT);

@@ -16,8 +16,12 @@ namespace invact {
 c10::Storage Obtain(const ValuePtr& value);
 
 // The same, with the work done on the stream that the value was made on, and
-// before whatever the caller's stream does next.
+// before whatever the caller's stream does next. Never its own storage: that
+// may be what is about to be written.
 c10::Storage ObtainBeforeWrite(const ValuePtr& value);
+
+// Another storage with the same bytes.
+c10::Storage CopyOf(const c10::Storage& storage);
 
 }  // namespace invact
 

@@ -32,6 +32,8 @@ INVACT_PRIVATE_MEMBER(KeptOriginalMember, torch::autograd::SavedVariable, bool,
                       saved_original_)
 INVACT_PRIVATE_MEMBER(OfOutputMember, torch::autograd::SavedVariable, uint32_t,
                       output_nr_)
+INVACT_PRIVATE_MEMBER(LeafMember, torch::autograd::SavedVariable, bool,
+                      is_leaf_)
 INVACT_PRIVATE_MEMBER(HistoryMember, torch::autograd::SavedVariable, NodePtr,
                       grad_fn_)
 
@@ -156,9 +158,22 @@ Dropped* OurDropped(const SavedVariable* saved) {
              : nullptr;
 }
 
+// Torch finds the history of a variable that it keeps in the variable.
+void CheckHistory(const SavedVariable* self, const at::Tensor& variable,
+                  const NodePtr& saved_for) {
+  if (!(self->*Get(LeafMember())) && saved_for == nullptr &&
+      variable.grad_fn() == nullptr) {
+    ThrowDetachedInPlace(variable);
+  }
+}
+
 at::Tensor UnpackDropped(const SavedVariable* self, const Dropped& dropped,
                          NodePtr saved_for) {
   Recorder::Get().Unpacked(dropped.ticket().site);
+  if (self->*Get(KeptOriginalMember())) {
+    const at::Tensor variable = dropped.Variable();
+    if (variable.defined()) CheckHistory(self, variable, saved_for);
+  }
   if (dropped.Written()) {
     const bool original = self->*Get(KeptOriginalMember());
     if (const at::Tensor variable = dropped.Variable();
@@ -188,6 +203,7 @@ at::Tensor UnpackSavedVariable(const SavedVariable* self, NodePtr saved_for) {
   }
   const at::Tensor& data = self->*Get(DataMember());
   const bool original = self->*Get(KeptOriginalMember());
+  if (original) CheckHistory(self, data, saved_for);
   if (!ours->Read()) {
     ThrowWrittenInPlace(data, !original, self->*Get(OfOutputMember()),
                         ours->version());

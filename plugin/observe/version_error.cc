@@ -32,4 +32,12 @@ void ThrowWrittenInPlace(const at::Tensor& tensor, bool own_output,
               "modified by an inplace operation");
 }
 
+void ThrowDetachedInPlace(const at::Tensor& tensor) {
+  const OwnWork own;
+  SavedVariable saved(tensor, /*is_output=*/false);
+  saved.*Get(IsLeafMember()) = false;
+  saved.unpack(nullptr);
+  TORCH_CHECK(false, "a saved tensor was detached in place");  // has a history
+}
+
 }  // namespace invact

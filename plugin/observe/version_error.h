@@ -1,4 +1,4 @@
-// Torch's own error for a saved tensor that was written in place.
+// Torch's own errors for a saved tensor that was written or detached in place.
 #ifndef INVACT_PLUGIN_OBSERVE_VERSION_ERROR_H_
 #define INVACT_PLUGIN_OBSERVE_VERSION_ERROR_H_
 
@@ -13,6 +13,10 @@ namespace invact {
 // output `output_nr` of the node that reads it.
 [[noreturn]] void ThrowWrittenInPlace(const at::Tensor& tensor, bool own_output,
                                       uint32_t output_nr, uint32_t expected);
+
+// The same for `tensor`, an input of the node that reads it, that lost its
+// history by `detach_()`.
+[[noreturn]] void ThrowDetachedInPlace(const at::Tensor& tensor);
 
 }  // namespace invact
 

@@ -4,11 +4,15 @@ A case notes what the program sees: digests of gradients and of what it wrote,
 error texts. See probe.py.
 """
 
+import backward_programs
 import write_programs
 from probe import main, names
 
-WRITERS = names(write_programs.__name__)
-CASES = WRITERS
+# Each in a process of its own.
+GROUPS = {"writes": names(write_programs.__name__),
+          "backwards": names(backward_programs.__name__)}
+CASES = {name: group for group, group_names in GROUPS.items()
+         for name in group_names}
 
 if __name__ == "__main__":
     main()

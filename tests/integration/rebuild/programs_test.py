@@ -5,13 +5,14 @@ The truth is a process without invact. See programs_job.py.
 """
 
 import concurrent.futures
+import itertools
 import pathlib
 
 import pytest
 
 from job import Workplace
 from probe import cases_of
-from programs_job import CASES, WRITERS
+from programs_job import CASES, GROUPS
 from recount import differences
 
 HERE = pathlib.Path(__file__).parent
@@ -20,19 +21,21 @@ POLICIES = {"rebuild": {}, "auto": {"INVACT_EXACT": "1"}}
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    def run(how):
-        with Workplace(tmp_path_factory.mktemp(how)) as place:
-            script = HERE / "programs_job.py"
-            result = place.plain(script) if how == "plain" else place.attached(
-                script, policy=how, env=POLICIES[how])
-            return how, (result, cases_of(result))
+    def run(job):
+        how, group = job
+        with Workplace(tmp_path_factory.mktemp(f"{how}-{group}")) as place:
+            command = [HERE / "programs_job.py", *GROUPS[group]]
+            result = place.plain(*command) if how == "plain" else (
+                place.attached(*command, policy=how, env=POLICIES[how]))
+            return job, (result, cases_of(result))
 
+    jobs = itertools.product(("plain", *POLICIES), GROUPS)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return dict(pool.map(run, ("plain", *POLICIES)))
+        return dict(pool.map(run, jobs))
 
 
 def _case(runs, how, name):
-    case = runs[how][1][name]
+    case = runs[how, CASES[name]][1][name]
     assert case["error"] is None, (how, case["error"])
     return case
 
@@ -48,10 +51,9 @@ def test_the_program_sees_no_difference(runs, policy, name):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", WRITERS)
-def test_less_is_held_than_asked_for_before_the_first_write(runs, policy,
-                                                            name):
-    # So that what is written is a base, or what is to be rebuilt.
+@pytest.mark.parametrize("name", CASES)
+def test_less_is_held_than_asked_for(runs, policy, name):
+    # So that what is written or read is a base, or what is rebuilt.
     for program, facts in _case(runs, policy, name)["facts"].items():
         baseline, held = facts["before"][0]
         assert 0 < held < baseline, program
@@ -65,8 +67,8 @@ def test_nothing_stays_in_the_account(runs, policy, name):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", WRITERS)
-def test_nothing_stays_in_the_account_of_a_write(runs, policy, name):
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_stays_in_the_account_of_a_program(runs, policy, name):
     for program, facts in _case(runs, policy, name)["facts"].items():
         assert facts["after"] == [0, 0], program
 
@@ -74,13 +76,13 @@ def test_nothing_stays_in_the_account_of_a_write(runs, policy, name):
 def test_writes_are_refused_and_allowed_and_seen_in_gradients(runs):
     # So that every kind of outcome is among those compared.
     steps = {}
-    for name in WRITERS:
+    for name in GROUPS["writes"]:
         for program, (first, _) in _case(runs, "plain", name)["notes"].items():
             steps[program] = first
     refused = [p for p, step in steps.items() if step["failed"]]
-    untouched = {name: steps[f"{name}_nothing"] for name in WRITERS}
+    untouched = {name: steps[f"{name}_nothing"] for name in GROUPS["writes"]}
     changed = [
-        f"{name}_{write}" for name in WRITERS
+        f"{name}_{write}" for name in GROUPS["writes"]
         for write in ("into_data", "storage_filled", "through_an_alias")
         if steps[f"{name}_{write}"]["gradients"] !=
         untouched[name]["gradients"]]
@@ -89,15 +91,17 @@ def test_writes_are_refused_and_allowed_and_seen_in_gradients(runs):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_the_ledger_log_adds_up(runs, policy):
-    recounted = runs[policy][0].recount()
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_ledger_log_adds_up(runs, policy, group):
+    recounted = runs[policy, group][0].recount()
     assert differences(recounted) == []
     assert recounted.alive() == 0
     assert len(recounted.complete) > 500
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_nothing_goes_wrong_inside(runs, policy):
-    lines = [line for line in runs[policy][0].stderr.splitlines()
+@pytest.mark.parametrize("group", GROUPS)
+def test_nothing_goes_wrong_inside(runs, policy, group):
+    lines = [line for line in runs[policy, group][0].stderr.splitlines()
              if line.startswith("invact: ") and "no relay" not in line]
     assert [line.split()[1] for line in lines] == ["run", "run"], lines

@@ -116,6 +116,13 @@ namespace invact {
   X("temporary", kTemporary)            \
   X("other", kOther)
 
+// What the job does while its memory changes. name, C++ name
+#define INVACT_MEMORY_PHASES(X) \
+  X("between", kBetween)        \
+  X("forward", kForward)        \
+  X("backward", kBackward)      \
+  X("optimizer", kOptimizer)
+
 // name, C++ name
 #define INVACT_SOURCES(X) \
   X("torch", kTorch)      \
@@ -137,6 +144,9 @@ enum class EventSource : uint8_t { INVACT_SOURCES(INVACT_ENUMERATOR) kCount };
 enum class MemoryCategory : uint8_t {
   INVACT_MEMORY_CATEGORIES(INVACT_ENUMERATOR) kCount
 };
+enum class MemoryPhase : uint8_t {
+  INVACT_MEMORY_PHASES(INVACT_ENUMERATOR) kCount
+};
 
 namespace codes {
 inline constexpr std::string_view kActionNames[] = {
@@ -155,6 +165,8 @@ inline constexpr std::string_view kSourceNames[] = {
     INVACT_SOURCES(INVACT_TEXT)};
 inline constexpr std::string_view kMemoryCategoryNames[] = {
     INVACT_MEMORY_CATEGORIES(INVACT_TEXT)};
+inline constexpr std::string_view kMemoryPhaseNames[] = {
+    INVACT_MEMORY_PHASES(INVACT_TEXT)};
 }  // namespace codes
 
 #undef INVACT_ENUMERATOR
@@ -187,6 +199,9 @@ constexpr std::string_view Name(EventSource v) {
 }
 constexpr std::string_view Name(MemoryCategory v) {
   return NameOf(v, codes::kMemoryCategoryNames);
+}
+constexpr std::string_view Name(MemoryPhase v) {
+  return NameOf(v, codes::kMemoryPhaseNames);
 }
 
 }  // namespace invact

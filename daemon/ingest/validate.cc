@@ -20,6 +20,7 @@ constexpr size_t kMaxRows = 32768;
 constexpr size_t kMaxKernels = 256;  // of one message
 constexpr int64_t kMaxBytes = int64_t{1} << 56;
 constexpr int64_t kMaxWallNs = int64_t{1} << 62;
+constexpr int64_t kMaxDevice = 127;
 constexpr int64_t kMaxStep = int64_t{1} << 48;
 constexpr uint64_t kMaxSeq = uint64_t{1} << 62;
 
@@ -167,6 +168,57 @@ void CheckDigests(Checker& check, const v1::Batch& batch) {
   }
 }
 
+void CheckMoment(Checker& check, const v1::MemoryMoment& moment) {
+  check.Range("memory.time_ns", moment.time_ns(), 0, kMaxWallNs);
+  check.Count("memory.by_category", moment.by_category_size(), 64);
+  for (const auto& [category, bytes] : moment.by_category()) {
+    check.Text("memory.category", category, 64);
+    check.Bytes("memory.by_category", bytes);
+  }
+  check.Bytes("memory.awaiting_bytes", moment.awaiting_bytes());
+  check.Bytes("memory.reserved_bytes", moment.reserved_bytes());
+  check.Bytes("memory.allocated_bytes", moment.allocated_bytes());
+  check.Bytes("memory.requested_bytes", moment.requested_bytes());
+  check.Bytes("memory.torch_reserved_bytes", moment.torch_reserved_bytes());
+}
+
+template <typename Message>
+void CheckMemoryPlace(Checker& check, const Message& message,
+                      absl::string_view phase) {
+  check.Range("memory.step", message.step(), -1, kMaxStep);
+  check.Range("memory.device", message.device(), 0, kMaxDevice);
+  check.OneOf("memory.phase", phase,
+              {"between", "forward", "backward", "optimizer"});
+  check.Count("memory.holders", message.holders_size(), 64);
+  for (const v1::MemoryHolder& holder : message.holders()) {
+    check.Text("memory.holder.category", holder.category(), 64);
+    check.Bytes("memory.holder.bytes", holder.bytes());
+  }
+}
+
+void CheckMemory(Checker& check, const v1::Batch& batch) {
+  for (const v1::MemoryStep& step : batch.memory_steps()) {
+    if (!check.ok()) return;
+    CheckMemoryPlace(check, step, step.peak_phase());
+    check.Range("memory.begin_ns", step.begin_ns(), 0, kMaxWallNs);
+    for (const v1::MemoryMoment* moment :
+         {&step.begin(), &step.backward(), &step.end(), &step.peak()}) {
+      CheckMoment(check, *moment);
+    }
+    check.Bytes("memory.most_reserved_bytes", step.most_reserved_bytes());
+    check.Bytes("memory.allocations", step.allocations());
+    check.Bytes("memory.frees", step.frees());
+    check.Bytes("memory.out_of_memory", step.out_of_memory());
+  }
+  for (const v1::MemoryFailure& failure : batch.memory_failures()) {
+    if (!check.ok()) return;
+    CheckMemoryPlace(check, failure, failure.phase());
+    CheckMoment(check, failure.at());
+    check.Bytes("memory.asked_bytes", failure.asked_bytes());
+    check.Bytes("memory.device_free_bytes", failure.device_free_bytes());
+  }
+}
+
 bool IsRunId(absl::string_view id) {
   return id.size() == 16 && std::all_of(id.begin(), id.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -255,6 +307,7 @@ absl::Status ValidateBatch(const v1::Batch& batch_untrusted) {
     CheckTotals(check, step);
   }
   CheckDigests(check, batch);
+  CheckMemory(check, batch);
   if (batch.has_last_step()) CheckTable(check, batch.last_step());
   if (batch.has_max_step()) CheckTable(check, batch.max_step());
   if (batch.has_live()) CheckTable(check, batch.live());

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -86,6 +87,12 @@ class ReadSession {
   absl::StatusOr<std::optional<v1::StepTotals>> NewestStep(int64_t run);
   absl::StatusOr<StoredKernels> Kernels(int64_t run);
   absl::StatusOr<StoredDigests> Digests(int64_t run);
+  // By step and device, first to last inclusive; -1: before the first step.
+  absl::StatusOr<std::vector<v1::MemoryStep>> MemorySteps(int64_t run,
+                                                          int64_t first,
+                                                          int64_t last);
+  // What a report of that step says of device memory.
+  absl::StatusOr<StoredMemory> Memory(int64_t run, int64_t step);
   // All whose id begins so, newest first; "@last": the newest.
   absl::StatusOr<std::vector<v1::Comparison>> MatchComparisons(
       const std::string& selector);
@@ -107,6 +114,10 @@ class ReadSession {
                                                          const char* kind);
   absl::Status LoadNames(int64_t run, StoredRun* out);
   absl::Status LoadRest(int64_t run, StoredRun* out);
+  absl::Status FillMoments(int64_t run, v1::MemoryStep* step);
+  absl::Status FillHolders(
+      int64_t run, int64_t step, int64_t device, std::string_view moment,
+      google::protobuf::RepeatedPtrField<v1::MemoryHolder>* out);
 
   Reader* reader_;
   std::unique_ptr<Database> db_;

@@ -12,6 +12,7 @@
 #include "daemon/store/schema_v2.h"
 #include "daemon/store/schema_v3.h"
 #include "daemon/store/schema_v4.h"
+#include "daemon/store/schema_v5.h"
 
 namespace invact {
 namespace {
@@ -46,7 +47,7 @@ absl::Status CopyBefore(Database& db, const std::string& path, int64_t next) {
 
 const std::vector<std::string_view>& SchemaSteps() {
   static const auto* steps = new std::vector<std::string_view>{
-      kSchemaV1, kSchemaV2, kSchemaV3, kSchemaV4};
+      kSchemaV1, kSchemaV2, kSchemaV3, kSchemaV4, kSchemaV5};
   return *steps;
 }
 

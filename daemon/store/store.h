@@ -116,6 +116,16 @@ class Store {
   absl::Status AppendNames(int64_t run, const v1::Batch& batch);
   absl::Status AppendSteps(int64_t run, const v1::Batch& batch);
   absl::Status AppendDigests(int64_t run, const v1::Batch& batch);
+  absl::Status AppendMemory(int64_t run, const v1::Batch& batch);
+  absl::Status AppendMemoryStep(int64_t run, const v1::MemoryStep& step);
+  struct MomentKey {
+    int64_t run, step, device;
+    std::string_view moment;
+  };
+  absl::Status WriteMoment(const MomentKey& at, const v1::MemoryMoment& moment);
+  absl::Status WriteHolders(
+      const MomentKey& at,
+      const google::protobuf::RepeatedPtrField<v1::MemoryHolder>& holders);
   absl::Status AppendEvents(int64_t run, const v1::Batch& batch);
   absl::Status AppendUpdate(int64_t run, const v1::Batch& batch);
   absl::Status WriteKernel(int64_t run, const v1::KernelCalibration& kernel);

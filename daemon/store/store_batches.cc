@@ -40,7 +40,9 @@ absl::Status Store::AppendBatch(int64_t run, const v1::Batch& batch,
   const int64_t events =
       batch.record_bytes() ? batch.records().size() / batch.record_bytes() : 0;
   absl::Status status =
-      db_->Prepare("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)")
+      db_->Prepare(
+             "INSERT INTO batches (run, seq, wall_ns, mono_ns, events, "
+             "stored_ns) VALUES (?, ?, ?, ?, ?, ?)")
           .BindAll(run, seq, batch.wall_time_ns(), batch.monotonic_time_ns(),
                    events, now_ns)
           .Run();
@@ -53,6 +55,7 @@ absl::Status Store::AppendBatch(int64_t run, const v1::Batch& batch,
   if (status.ok()) status = AppendNames(run, batch);
   if (status.ok()) status = AppendSteps(run, batch);
   if (status.ok()) status = AppendDigests(run, batch);
+  if (status.ok()) status = AppendMemory(run, batch);
   if (status.ok() && events > 0) status = AppendEvents(run, batch);
   if (status.ok()) status = AppendUpdate(run, batch);
   if (status.ok() && batch.has_end()) {

@@ -200,6 +200,11 @@ absl::StatusOr<int> Store::DeleteRuns(const std::vector<std::string>& run_ids) {
           "DELETE FROM kernels WHERE run = ?",
           "DELETE FROM parameters WHERE run = ?",
           "DELETE FROM digests WHERE run = ?",
+          "DELETE FROM memory_steps WHERE run = ?",
+          "DELETE FROM memory_moments WHERE run = ?",
+          "DELETE FROM memory_holders WHERE run = ?",
+          "DELETE FROM memory_failures WHERE run = ?",
+          "DELETE FROM memory_blobs WHERE run = ?",
           "DELETE FROM runs WHERE pk = ?"}) {
       absl::Status status = db_->Prepare(sql).Bind(run).Run();
       if (!status.ok()) return status;

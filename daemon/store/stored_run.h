@@ -34,6 +34,14 @@ struct StoredDigests {
   bool cut = false;  // there are more than are read at a time
 };
 
+// The accounts of device memory, by device. Empty: the run's memory was not
+// followed, or nothing happened on a device.
+struct StoredMemory {
+  std::vector<v1::MemoryStep> of_step;  // the one that was asked for
+  std::vector<v1::MemoryStep> highest;  // the step with the highest peak
+  std::vector<v1::MemoryFailure> failures;
+};
+
 struct StoredKernels {
   // The run's relay tells of kernels: none means that none was calibrated.
   bool told = false;

@@ -10,9 +10,9 @@
 //   baseline_block,   of the     asked for        stream      -
 //    _awaiting        block
 //   baseline_segment  of it      mapped           stream      -
-//   label             of the     -                -           scope that saved
-//   it
-//                     block      (`action`: a MemoryCategory)
+//   label             of the     -                call site   scope that saved
+//                     block                       + 1, or 0   it
+//                     (`action`: a MemoryCategory)
 //   allocator_stats   reserved   allocated        asked for,  -
 //                     bytes      bytes            awaiting frees included
 //   step_begin, backward_begin, step_end, forward_begin, optimizer_begin,
@@ -33,9 +33,6 @@
 #include "proto/codes.h"
 
 namespace invact {
-
-// Where the job was when something happened to its memory.
-enum class MemoryPhase : uint8_t { kBetween, kForward, kBackward, kOptimizer };
 
 inline constexpr size_t kMemoryCategories =
     static_cast<size_t>(MemoryCategory::kCount);

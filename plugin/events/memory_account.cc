@@ -1,6 +1,7 @@
 #include "plugin/events/memory_account.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace invact {
 
@@ -58,13 +59,23 @@ void MemoryAccount::Count(uint32_t scope, MemoryCategory category,
   NotePeak();
 }
 
+void MemoryAccount::Count(const LiveBlock& block, int64_t bytes) {
+  if (block.category != MemoryCategory::kTemporary &&
+      block.place_or_site != kNoSite) {
+    sites_.Add(block.place_or_site, block.category, bytes);
+  }
+  Count(block.scope, block.category, bytes);
+}
+
 void MemoryAccount::NotePeak() {
   if (live_ <= step_.peak_bytes || in_baseline_) return;
   step_.peak_bytes = live_;
   step_.peak_ns = now_ns_;
   step_.peak_phase = phase_;
   step_.reserved_at_peak = reserved_;
+  step_.awaiting_at_peak = awaiting_bytes();
   shares_.Peak();
+  sites_.Peak();
 }
 
 void MemoryAccount::Reserve(int64_t bytes) {
@@ -73,16 +84,17 @@ void MemoryAccount::Reserve(int64_t bytes) {
 }
 
 void MemoryAccount::EnlistTemporary(const void* key, LiveBlock* block) {
-  block->place = static_cast<uint32_t>(temporaries_.size());
+  block->place_or_site = static_cast<uint32_t>(temporaries_.size());
   temporaries_.push_back(key);
 }
 
 void MemoryAccount::DelistTemporary(LiveBlock* block) {
   const void* last = temporaries_.back();
   temporaries_.pop_back();
-  if (block->place == temporaries_.size()) return;
-  temporaries_[block->place] = last;
-  blocks_.Find(last)->place = block->place;
+  const uint32_t place = std::exchange(block->place_or_site, kNoSite);
+  if (place == temporaries_.size()) return;
+  temporaries_[place] = last;
+  blocks_.Find(last)->place_or_site = place;
 }
 
 // The new block, or nullptr where it is only counted.
@@ -112,7 +124,7 @@ void MemoryAccount::Remove(const void* key, const LiveBlock& block) {
     awaiting_ -= gone.bytes;
   } else {
     if (gone.category == MemoryCategory::kTemporary) DelistTemporary(&gone);
-    Count(gone.scope, gone.category, -gone.bytes);
+    Count(gone, -gone.bytes);
   }
   blocks_.Erase(key);
 }
@@ -140,7 +152,7 @@ void MemoryAccount::Free(const Record& event) {
     return;
   }
   if (block->category == MemoryCategory::kTemporary) DelistTemporary(block);
-  Count(block->scope, block->category, -block->bytes);
+  Count(*block, -block->bytes);
   block->awaiting = true;
   awaiting_ += block->bytes;
 }
@@ -178,7 +190,7 @@ void MemoryAccount::Baseline(const Record& event) {
   if (block != nullptr) Remove(Key(event.address), *block);
   block = Insert(event, MemoryCategory::kUnknown);
   if (!awaiting || block == nullptr) return;
-  Count(block->scope, block->category, -block->bytes);
+  Count(*block, -block->bytes);
   block->awaiting = true;
   awaiting_ += block->bytes;
 }
@@ -200,12 +212,22 @@ void MemoryAccount::EndBaseline() {
 }
 
 void MemoryAccount::Recategorise(LiveBlock* block, MemoryCategory category,
-                                 uint32_t scope) {
+                                 uint32_t scope, uint32_t site) {
   if (block->category == MemoryCategory::kTemporary) DelistTemporary(block);
-  Count(block->scope, block->category, -block->bytes);
+  Count(*block, -block->bytes);
   block->category = category;
   block->scope = scope;
-  Count(scope, category, block->bytes);
+  block->place_or_site = site;
+  Count(*block, block->bytes);
+}
+
+// The call site of a label, which belongs to one scope for good.
+uint32_t MemoryAccount::SiteOf(const Record& event) {
+  if (event.stream == 0 || event.stream > kMaxSites) return kNoSite;
+  const auto site = static_cast<uint32_t>(event.stream - 1);
+  if (scope_of_site_.size() <= site) scope_of_site_.resize(site + 1, kNoSite);
+  if (scope_of_site_[site] == kNoSite) scope_of_site_[site] = event.site;
+  return scope_of_site_[site] == event.site ? site : kNoSite;
 }
 
 void MemoryAccount::Label(const Record& event) {
@@ -222,122 +244,23 @@ void MemoryAccount::Label(const Record& event) {
       block->category == MemoryCategory::kParameter) {
     return;
   }
-  Recategorise(block, category,
-               event.site == kNoSite ? block->scope : event.site);
+  uint32_t scope = block->scope;
+  uint32_t site = block->category == MemoryCategory::kTemporary
+                      ? kNoSite
+                      : block->place_or_site;
+  if (event.site != kNoSite) {
+    scope = event.site;
+    site = SiteOf(event);
+  }
+  Recategorise(block, category, scope, site);
 }
 
 void MemoryAccount::Settle(bool optimizer_only, MemoryCategory to) {
   for (size_t i = temporaries_.size(); i-- > 0;) {
     LiveBlock* block = blocks_.Find(temporaries_[i]);
     if (optimizer_only && block->phase != MemoryPhase::kOptimizer) continue;
-    Recategorise(block, to, block->scope);
+    Recategorise(block, to, block->scope, kNoSite);
   }
-}
-
-void MemoryAccount::Mark(const Record& event) {
-  mark_ = nullptr;
-  switch (KindOf(event)) {
-    case EventKind::kForwardBegin:
-      Settle(false, MemoryCategory::kOther);
-      forward_seen_ = true;
-      phase_ = MemoryPhase::kForward;
-      break;
-    case EventKind::kStepBegin:
-      BeginStep(event);
-      break;
-    case EventKind::kBackwardBegin:
-      phase_ = MemoryPhase::kBackward;
-      step_.at_backward = shares_.Now();
-      mark_ = &step_.backward_torch;
-      break;
-    case EventKind::kStepEnd:
-      phase_ = optimizers_ > 0 ? MemoryPhase::kOptimizer  // LBFGS's closure
-                               : MemoryPhase::kBetween;
-      forward_seen_ = false;
-      step_.at_end = shares_.Now();
-      mark_ = &step_.end_torch;
-      break;
-    case EventKind::kOptimizerBegin:
-      ++optimizers_;
-      phase_ = MemoryPhase::kOptimizer;
-      break;
-    case EventKind::kOptimizerEnd:
-      optimizers_ = std::max(0, optimizers_ - 1);
-      Settle(true, MemoryCategory::kOptimizerState);
-      if (optimizers_ == 0 && phase_ == MemoryPhase::kOptimizer) {
-        phase_ = MemoryPhase::kBetween;
-      }
-      break;
-    default:
-      break;  // events about saved tensors
-  }
-}
-
-StepMemory MemoryAccount::step() const {
-  StepMemory row = step_;
-  row.at_peak = shares_.AtPeak();
-  return row;
-}
-
-void MemoryAccount::BeginStep(const Record& event) {
-  last_ = step();
-  if (last_.peak_bytes > largest_.peak_bytes) {
-    largest_ = last_;
-    largest_holders_ = Holders(true);
-  }
-  if (!forward_seen_) Settle(false, MemoryCategory::kOther);
-  phase_ = MemoryPhase::kForward;
-  step_ = {};
-  step_.step = event.step;
-  step_.begin_ns = step_.peak_ns = now_ns_;
-  step_.at_backward.fill(kUnknown);
-  step_.at_end.fill(kUnknown);
-  step_.peak_bytes = live_;
-  step_.peak_phase = phase_;
-  step_.reserved_at_peak = step_.peak_reserved = reserved_;
-  shares_.Peak();
-}
-
-void MemoryAccount::Reconcile(const Record& event) {
-  reconciled_.allocated = event.bytes;
-  reconciled_.rounding = event.bytes - live_;
-  reconciled_.requested_off =
-      static_cast<int64_t>(event.stream) - live_ - awaiting_bytes();
-  reconciled_.reserved_off = static_cast<int64_t>(event.address) - reserved_;
-  if (!reconciled_.exact()) ++oddities_.mismatches;
-  if (mark_ != nullptr) *mark_ = reconciled_;
-}
-
-void MemoryAccount::NoteOutOfMemory(const Record& event) {
-  ++step_.out_of_memory;
-  OutOfMemoryNote& note = out_of_memory_;
-  if (note.time_ns != 0) return;  // the first tells most
-  note.time_ns = now_ns_;
-  note.step = step_.step;
-  note.asked = event.bytes;
-  note.device_free = static_cast<int64_t>(event.stream);
-  note.live = live_;
-  note.reserved = reserved_;
-  note.phase = phase_;
-  note.by_category = shares_.Now();
-  note.holders = Holders(false);
-}
-
-std::vector<MemoryHolder> MemoryAccount::Holders(bool at_peak,
-                                                 size_t most) const {
-  std::vector<MemoryHolder> all;
-  shares_.ForEach(at_peak,
-                  [&](uint32_t scope, MemoryCategory category, int64_t bytes) {
-                    all.push_back({scope, category, bytes});
-                  });
-  most = std::min(most, all.size());
-  std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(most),
-                    all.end(),
-                    [](const MemoryHolder& a, const MemoryHolder& b) {
-                      return a.bytes > b.bytes;
-                    });
-  all.resize(most);
-  return all;
 }
 
 }  // namespace invact

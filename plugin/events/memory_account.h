@@ -13,9 +13,10 @@
 // mark torch's own numbers are compared, and the difference is `rounding`.
 //
 // Owner: a device's tracker or a replay. Threads: externally locked. Memory:
-// at most max_blocks * 80 bytes and a table of 3.5 MiB of which only the pages
-// of scopes met are touched; blocks beyond that are counted together, as
-// unknown. OnEvent may throw std::bad_alloc and calls nothing foreign.
+// at most max_blocks * 80 bytes and tables of 7 MiB of which only the pages of
+// scopes and call sites met are touched; blocks beyond that are counted
+// together, as unknown. OnEvent may throw std::bad_alloc and calls nothing
+// foreign.
 #ifndef INVACT_PLUGIN_EVENTS_MEMORY_ACCOUNT_H_
 #define INVACT_PLUGIN_EVENTS_MEMORY_ACCOUNT_H_
 
@@ -30,7 +31,9 @@ namespace invact {
 struct LiveBlock {
   int64_t bytes = 0;
   uint32_t scope = kNoSite;
-  uint32_t place = 0;     // among the temporaries, where it is one
+  // Its place among the temporaries, where it is one; else the call site that
+  // saved it, kNoSite: none did.
+  uint32_t place_or_site = kNoSite;
   uint32_t baseline = 0;  // number of the newest baseline that knew it
   MemoryCategory category = MemoryCategory::kUnknown;
   MemoryPhase phase = MemoryPhase::kBetween;  // when it was allocated
@@ -50,6 +53,21 @@ struct MemoryHolder {
   uint32_t scope;
   MemoryCategory category;
   int64_t bytes;
+  uint32_t site = kNoSite;  // kNoSite: not saved at a call site
+};
+
+constexpr ByCategory UnknownBytes() {
+  ByCategory bytes;
+  bytes.fill(kUnknown);
+  return bytes;
+}
+
+// What was alive at a mark.
+struct MemoryMark {
+  int64_t time_ns = 0;  // 0: not reached
+  ByCategory bytes = UnknownBytes();
+  int64_t awaiting = 0, reserved = 0;
+  Reconciled torch;
 };
 
 // From a step's begin (the first save) to that of the next one: what the
@@ -57,9 +75,9 @@ struct MemoryHolder {
 struct StepMemory {
   int64_t step = -1;
   int64_t begin_ns = 0;
-  ByCategory at_backward = {}, at_end = {};  // kUnknown (-1) until reached
-  Reconciled backward_torch, end_torch;
-  int64_t peak_bytes = 0, peak_ns = 0, reserved_at_peak = 0;
+  MemoryMark begin, backward, end;
+  int64_t peak_bytes = 0, peak_ns = 0;
+  int64_t reserved_at_peak = 0, awaiting_at_peak = 0;
   MemoryPhase peak_phase = MemoryPhase::kBetween;
   ByCategory at_peak = {};  // filled when the row is closed
   int64_t peak_reserved = 0;
@@ -82,8 +100,9 @@ struct OutOfMemoryNote {
   int64_t step = -1;
   int64_t asked = 0, device_free = 0, live = 0, reserved = 0;
   MemoryPhase phase = MemoryPhase::kBetween;
+  int64_t awaiting = 0;
   ByCategory by_category = {};
-  std::vector<MemoryHolder> holders;
+  std::vector<MemoryHolder> holders, site_holders;
 };
 
 class MemoryAccount {
@@ -92,11 +111,7 @@ class MemoryAccount {
   static constexpr size_t kHolders = 16;  // kept of a peak, largest first
 
   explicit MemoryAccount(size_t max_blocks = kMaxBlocks)
-      : max_blocks_(max_blocks) {
-    step_.at_backward.fill(kUnknown);
-    step_.at_end.fill(kUnknown);
-    last_ = largest_ = step_;
-  }
+      : max_blocks_(max_blocks) {}
 
   void OnEvent(const Record& event);
 
@@ -114,11 +129,17 @@ class MemoryAccount {
   StepMemory step() const;
   const StepMemory& last() const { return last_; }
   const StepMemory& largest() const { return largest_; }
+  // The largest of a peak: by scope, of the last step by call site.
   const std::vector<MemoryHolder>& largest_holders() const {
     return largest_holders_;
   }
+  const std::vector<MemoryHolder>& last_holders() const {
+    return last_holders_;
+  }
   // The `most` largest, now or at the peak of the step under way.
-  std::vector<MemoryHolder> Holders(bool at_peak, size_t most = kHolders) const;
+  enum class HoldersBy { kScope, kSite };
+  std::vector<MemoryHolder> Holders(bool at_peak, size_t most = kHolders,
+                                    HoldersBy by = HoldersBy::kScope) const;
 
   // f(address, block) for each that is alive or awaits its free.
   template <typename F>
@@ -146,7 +167,13 @@ class MemoryAccount {
   void Remove(const void* key, const LiveBlock& block);
   void NotePeak();
   void Count(uint32_t scope, MemoryCategory category, int64_t bytes);
-  void Recategorise(LiveBlock* block, MemoryCategory category, uint32_t scope);
+  // With the call site's share.
+  void Count(const LiveBlock& block, int64_t bytes);
+  void Recategorise(LiveBlock* block, MemoryCategory category, uint32_t scope,
+                    uint32_t site);
+  uint32_t SiteOf(const Record& event);
+  void FillMark(MemoryMark* mark);
+  void SplitBySite(bool at_peak, std::vector<MemoryHolder>* all) const;
   void EnlistTemporary(const void* key, LiveBlock* block);
   void DelistTemporary(LiveBlock* block);
   // Temporaries alive now, those of one phase or all, become something else.
@@ -154,7 +181,8 @@ class MemoryAccount {
 
   const size_t max_blocks_;
   PointerMap<LiveBlock> blocks_;
-  Shares shares_;
+  Shares shares_{kMaxScopes};
+  Shares sites_{kMaxSites};  // of what was saved at one, also in shares_
   std::vector<const void*> temporaries_;
   int64_t live_ = 0, awaiting_ = 0, reserved_ = 0;
   int64_t together_bytes_ = 0, together_awaiting_ = 0;
@@ -166,7 +194,8 @@ class MemoryAccount {
   int optimizers_ = 0;          // calls under way
   Reconciled* mark_ = nullptr;  // where the next allocator_stats belong
   StepMemory step_, last_, largest_;
-  std::vector<MemoryHolder> largest_holders_;
+  std::vector<MemoryHolder> largest_holders_, last_holders_;
+  std::vector<uint32_t> scope_of_site_;
   Reconciled reconciled_;
   Oddities oddities_;
   OutOfMemoryNote out_of_memory_;

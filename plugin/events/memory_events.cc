@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plugin/events/allocator_hook.h"
+#include "plugin/events/memory_rows.h"
 #include "plugin/events/summary.h"
 #include "plugin/log.h"
 #include "plugin/observe/scope_stack.h"
@@ -25,6 +26,7 @@ std::atomic<int> g_device_count{0};
 std::atomic<int> g_baselines{0};
 std::array<std::atomic<DeviceEvents*>, kMostEventDevices> g_events{};
 std::string g_path;
+MemoryRows g_rows;
 
 EventFileWriter& TheFile() {
   static auto* file = new EventFileWriter;  // outlives static objects
@@ -108,7 +110,27 @@ void MarkStep(const Record& mark, int device, DeviceEvents* events) {
   events->FromJob(mark);
 }
 
+// f(device, account) gives what is to be told of a device.
+template <typename F>
+void TellRows(F f) noexcept {
+  try {
+    ForEachDevice([&](int device, DeviceEvents* events) {
+      g_rows.Push(events->Read(
+          [&](const MemoryAccount& account) { return f(device, account); }));
+    });
+  } catch (const std::exception&) {  // std::bad_alloc: these are not told
+  }
+}
+
 }  // namespace
+
+void ShareMemoryEvents(SharedRun* shared) noexcept { g_rows.ShareWith(shared); }
+
+void TellOutOfMemory() noexcept {
+  TellRows([](int device, const MemoryAccount& account) {
+    return RowsDue(EventKind::kOom, device, account);
+  });
+}
 
 void WantMemoryEvents(const std::string& file) noexcept {
   g_path = file;
@@ -140,12 +162,13 @@ void AttachMemoryEvents() noexcept {
 }
 
 void LabelMemory(int device, const void* address, MemoryCategory category,
-                 uint32_t scope) noexcept {
+                 uint32_t scope, uint32_t site) noexcept {
   DeviceEvents* events = EventsOfDevice(device);
   if (events == nullptr || address == nullptr) return;
   Record event = JobEvent(EventKind::kLabel, device, g_memory_step.load());
   event.address = reinterpret_cast<uintptr_t>(address);
   event.site = scope;
+  event.stream = site == kNoSite ? 0 : uint64_t{site} + 1;
   event.action = static_cast<uint8_t>(category);
   events->FromJob(event);
 }
@@ -168,6 +191,11 @@ void MarkMemory(EventKind kind, int64_t step) noexcept {
     MarkStep(mark, device, events);
     exact &= mismatches() == before;
   });
+  if (steps) {
+    TellRows([kind](int device, const MemoryAccount& account) {
+      return RowsDue(kind, device, account);
+    });
+  }
   if (exact) return;
   try {
     if (g_baselines.fetch_add(1) < kMostBaselines) {
@@ -193,6 +221,7 @@ void FinishMemoryEvents(const std::vector<std::string>& scopes,
     }
     if (say_peaks && !peak.empty()) SayLine(peak);
   });
+  TellRows(LastRows);
   TheFile().Close(scopes);
 }
 

@@ -38,15 +38,22 @@ inline void AttachMemoryEventsIfWanted() noexcept {
 }
 
 // The block at this address is for that. `device` < 0: the CPU's, passed over.
+// `scope`, `site`: that saved it, where it was saved.
 void LabelMemory(int device, const void* address, MemoryCategory category,
-                 uint32_t scope = kNoSite) noexcept;
+                 uint32_t scope = kNoSite, uint32_t site = kNoSite) noexcept;
 inline void LabelMemoryIfWanted(int device, const void* address,
                                 MemoryCategory category,
-                                uint32_t scope = kNoSite) noexcept {
+                                uint32_t scope = kNoSite,
+                                uint32_t site = kNoSite) noexcept {
   if (MemoryEventsWanted() && device >= 0) {
-    LabelMemory(device, address, category, scope);
+    LabelMemory(device, address, category, scope, site);
   }
 }
+
+// Where the accounts are told of from now on: a row a step and device.
+void ShareMemoryEvents(SharedRun* shared) noexcept;
+// An out-of-memory is told of at once: the job may not get any further.
+void TellOutOfMemory() noexcept;
 
 // A mark of event.h. step_begin, backward_begin and step_end compare torch's
 // own numbers; where they differ a new baseline is taken.

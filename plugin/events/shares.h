@@ -1,9 +1,10 @@
-// Bytes by (scope, category) and by category, now and as they were at the last
+// Bytes by (who, category) and by category, now and as they were at the last
 // peak, at the price of a store: a share remembers its value at the peak when
 // it is changed for the first time after it, so a new peak is one increment.
 //
-// Owner: a MemoryAccount. Threads: externally locked. Pages of the table come
-// when a scope is first met.
+// `who` is the number of a scope or of a call site, below `most`; all others
+// are kNoSite together. Owner: a MemoryAccount. Threads: externally locked.
+// Pages of the table come when somebody is first met.
 #ifndef INVACT_PLUGIN_EVENTS_SHARES_H_
 #define INVACT_PLUGIN_EVENTS_SHARES_H_
 
@@ -18,15 +19,16 @@ namespace invact {
 
 class Shares {
  public:
-  Shares()
-      : table_(static_cast<Share*>(
-            std::calloc(kRows * kMemoryCategories, sizeof(Share)))) {
+  explicit Shares(uint32_t most)
+      : most_(most),
+        table_(static_cast<Share*>(std::calloc(
+            (size_t{most} + 1) * kMemoryCategories, sizeof(Share)))) {
     if (table_ == nullptr) throw std::bad_alloc();
   }
 
-  void Add(uint32_t scope, MemoryCategory category, int64_t bytes) {
+  void Add(uint32_t who, MemoryCategory category, int64_t bytes) {
     const auto column = static_cast<size_t>(category);
-    const uint32_t row = RowOf(scope);
+    const uint32_t row = who < most_ ? who + 1 : 0;
     rows_ = std::max(rows_, row + 1);
     Change(&total_[column], bytes);
     Change(&table_[row * kMemoryCategories + column], bytes);
@@ -37,7 +39,7 @@ class Shares {
   ByCategory Now() const { return Totals(&Shares::NowOf); }
   ByCategory AtPeak() const { return Totals(&Shares::PeakOf); }
 
-  // f(scope, category, bytes) for each that has some.
+  // f(who, category, bytes) for each that has some.
   template <typename F>
   void ForEach(bool at_peak, F f) const {
     for (uint32_t row = 0; row < rows_; ++row) {
@@ -61,11 +63,6 @@ class Shares {
   struct Free {
     void operator()(void* table) const { std::free(table); }
   };
-  static constexpr uint32_t kRows = kMaxScopes + 1;  // 0: no scope
-
-  static uint32_t RowOf(uint32_t scope) {
-    return scope < kMaxScopes ? scope + 1 : 0;
-  }
   int64_t NowOf(const Share& share) const { return share.now; }
   int64_t PeakOf(const Share& share) const {
     return share.peak == peak_ ? share.at_peak : share.now;
@@ -83,8 +80,9 @@ class Shares {
     return out;
   }
 
+  const uint32_t most_;
   uint64_t peak_ = 1;
-  uint32_t rows_ = 0;  // met so far
+  uint32_t rows_ = 0;  // met so far; row 0 is kNoSite's
   Share total_[kMemoryCategories] = {};
   std::unique_ptr<Share[], Free> table_;
 };

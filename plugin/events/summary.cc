@@ -32,6 +32,7 @@ std::string When(MemoryPhase phase, int64_t step) {
     case MemoryPhase::kOptimizer:
       return "in the optimizer's step after step " + number;
     case MemoryPhase::kBetween:
+    case MemoryPhase::kCount:
       break;
   }
   return "after step " + number;

@@ -34,12 +34,12 @@ int64_t PeakFor(int device) {
 }
 
 // What the bytes are kept for, to the account of the device's blocks.
-void LabelKept(const SavedFacts& tensor, uint32_t scope) {
+void LabelKept(const SavedFacts& tensor, uint32_t scope, uint32_t site) {
   const MemoryCategory category =
       tensor.category == Category::kInput        ? MemoryCategory::kInput
       : tensor.category == Category::kWeightCopy ? MemoryCategory::kWeightCopy
                                                  : MemoryCategory::kActivation;
-  LabelMemoryIfWanted(tensor.device, tensor.data, category, scope);
+  LabelMemoryIfWanted(tensor.device, tensor.data, category, scope, site);
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ SaveTicket Recorder::SaveAs(const SavedFacts& tensor, Reason reason,
     sites_.PrefetchAfter(site);
     MirrorLive();
   }
-  if (claim != Claim::kAsked) LabelKept(tensor, key.scope);
+  if (claim != Claim::kAsked) LabelKept(tensor, key.scope, ticket.site);
   EmitSaved(shared_, EventKind::kSave, now, tensor.data, tensor.bytes,
             ticket.site, steps_.index(), tensor.device, action);
   return ticket;
@@ -133,8 +133,8 @@ SaveTicket Recorder::Hold(const SavedFacts& tensor, uint32_t site) noexcept {
     return {};
   }
   const int64_t now = MonotonicNs();
-  LabelKept(tensor, kNoSite);
   std::lock_guard lock(mutex_);
+  LabelKept(tensor, sites_.At(site).scope, site);
   const SaveTicket ticket = ClaimLocked(tensor, site, Claim::kHeld, now);
   MirrorLive();
   return ticket;
@@ -204,7 +204,7 @@ void Recorder::Substitute(Action action, const SavedFacts& x,
     substitutions_.push_back(ticket);
     MirrorLive();
   }
-  LabelKept(y, key.scope);
+  LabelKept(y, key.scope, ticket->site);
   EmitSaved(shared_, EventKind::kSubstitute, now, x.data, x.bytes, ticket->site,
             steps_.index(), x.device, action);
 }
@@ -233,8 +233,8 @@ void Recorder::Materialise(SubstitutionTicket* ticket,
     return;
   }
   const int64_t now = MonotonicNs();
-  LabelKept(copy, kNoSite);
   std::lock_guard lock(mutex_);
+  LabelKept(copy, sites_.At(ticket->site).scope, ticket->site);
   const SaveTicket copied = ClaimLocked(copy, ticket->site, Claim::kHeld, now);
   UnclaimLocked(ticket->y, Claim::kHeld);
   MirrorLive();

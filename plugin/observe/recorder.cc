@@ -46,6 +46,7 @@ bool Recorder::Start() noexcept {
   ledger_ = std::make_unique<Ledger>(shared->live.row);
   sites_.Attach(shared);
   PublishKernelsLocked();
+  if (MemoryEventsWanted()) ShareMemoryEvents(shared);
   log_ = OpenLedgerLog(config_);
   g_guest_mode.store(GuestMode::kRunning);
   return true;
@@ -127,6 +128,7 @@ void Recorder::OutOfMemory(int64_t requested_bytes) noexcept {
   KeepUnfinishedLocked();
   control.oom_scope = key.scope;
   control.oom_seen.store(1, std::memory_order_release);
+  if (MemoryEventsWanted()) TellOutOfMemory();
 }
 
 void Recorder::CallFailed() noexcept {

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kBatchEveryNs = 50 * kMs;
 constexpr size_t kStepsAtATime = 4096;
 constexpr size_t kDigestsAtATime = 32768;
+constexpr size_t kMemoryRowsAtATime = 4 * kMemoryRowSlots;
 constexpr size_t kFullRecords = kBatchRecords * sizeof(Record);
 // Of one look: a writer that never rests must not hold the relay.
 constexpr int kMostPasses = 8;
@@ -60,13 +61,17 @@ void Batcher::Take(const Room& room) {
   if (room.steps && digests_.size() < kDigestsAtATime) {
     reader_->TakeDigests(kDigestsAtATime - digests_.size(), &digests_);
   }
+  if (room.steps && memory_rows_.size() < kMemoryRowsAtATime) {
+    reader_->TakeMemoryRows(kMemoryRowsAtATime - memory_rows_.size(),
+                            &memory_rows_);
+  }
   if (!records_.empty() || !steps_.empty()) tables_due_ = true;
 }
 
 bool Batcher::AnythingNew(int64_t now_ns, const Room& room) const {
   OomView oom;
   return !records_.empty() || !steps_.empty() || !digests_.empty() ||
-         scopes_said_ != reader_->scope_count() ||
+         !memory_rows_.empty() || scopes_said_ != reader_->scope_count() ||
          site_stamps_.size() != reader_->site_count() ||
          warnings_said_ != reader_->Warnings().size() ||
          own_warnings_said_ != own_warnings_.size() ||
@@ -145,6 +150,8 @@ uint64_t Batcher::Discard(const Room& room) {
   uint64_t count = 0;
   if (!room.events) count += reader_->TakeRecords(kBatchRecords, &records);
   if (!room.steps) count += reader_->TakeSteps(kStepsAtATime, &steps);
+  std::vector<MemoryRowPod> rows;
+  if (!room.steps) count += reader_->TakeMemoryRows(kMemoryRowsAtATime, &rows);
   dropped_ += count;
   return count;
 }
@@ -163,6 +170,8 @@ void Batcher::Pack(Packer* packer, bool tables, bool last) {
     packer->Add(std::move(digests));
   }
   digests_.clear();
+  for (const MemoryRowPod& row : memory_rows_) packer->Add(row);
+  memory_rows_.clear();
   packer->AddRecords(std::exchange(records_, std::string()));
   v1::RunUpdate update = Update();
   if (update.ByteSizeLong() > 0) packer->Add(std::move(update));

@@ -66,6 +66,7 @@ class Batcher {
   std::string records_;
   std::vector<StepTotalsPod> steps_;
   std::vector<DigestRecord> digests_;
+  std::vector<MemoryRowPod> memory_rows_;
   uint64_t dropped_ = 0;
   uint64_t dropped_said_ = 0;
   int64_t next_batch_ns_ = 0;

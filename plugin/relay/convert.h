@@ -22,6 +22,9 @@ void ToProto(uint32_t number, const ParameterView& view, v1::Parameter* out);
 // One message a step, or more where it has many records. Records of an unknown
 // kind are left out: the step's total then tells.
 std::vector<v1::StepDigests> ToProto(std::span<const DigestRecord> records);
+// Of kStep, and of kOutOfMemory.
+void ToProto(const MemoryRowPod& row, v1::MemoryStep* out);
+void ToProto(const MemoryRowPod& row, v1::MemoryFailure* out);
 void ToProto(const TableView& table, const std::vector<ScopeSums>& scopes,
              v1::SiteTable* out);
 

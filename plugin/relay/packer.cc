@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "plugin/relay/convert.h"
-#include "plugin/ring/ring_layout.h"
 
 namespace invact {
 
@@ -56,6 +55,18 @@ void Packer::Add(v1::Parameter parameter) {
 
 void Packer::Add(v1::StepDigests digests) {
   *Fit(digests.ByteSizeLong())->add_digests() = std::move(digests);
+}
+
+void Packer::Add(const MemoryRowPod& row) {
+  if (static_cast<MemoryRowKind>(row.kind) == MemoryRowKind::kOutOfMemory) {
+    v1::MemoryFailure failure;
+    ToProto(row, &failure);
+    *Fit(failure.ByteSizeLong())->add_memory_failures() = std::move(failure);
+  } else {
+    v1::MemoryStep step;
+    ToProto(row, &step);
+    *Fit(step.ByteSizeLong())->add_memory_steps() = std::move(step);
+  }
 }
 
 void Packer::Add(v1::RunUpdate update) {

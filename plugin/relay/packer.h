@@ -10,6 +10,7 @@
 #include <string>
 
 #include "invact/v1/ingest.pb.h"
+#include "plugin/ring/ring_layout.h"
 
 namespace invact {
 
@@ -32,6 +33,7 @@ class Packer {
   void Add(Table which, v1::SiteTable table);
   void Add(v1::Parameter parameter);
   void Add(v1::StepDigests digests);
+  void Add(const MemoryRowPod& row);
   void Add(v1::RunUpdate update);
   void Add(const v1::OutOfMemory& oom);
   void Add(const v1::RunEnd& end);

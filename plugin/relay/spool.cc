@@ -34,7 +34,8 @@ uint64_t EntriesIn(std::string_view payload) {
 }  // namespace
 
 uint32_t CountEntries(const v1::Batch& batch) {
-  const auto steps = static_cast<uint32_t>(batch.steps_size());
+  const auto steps =
+      static_cast<uint32_t>(batch.steps_size() + batch.memory_steps_size());
   if (batch.record_bytes() == 0) return steps;
   return steps +
          static_cast<uint32_t>(batch.records().size() / batch.record_bytes());

@@ -86,6 +86,8 @@ class Reader {
   size_t TakeRecords(size_t max, std::string* out);
   size_t TakeSteps(size_t max, std::vector<StepTotalsPod>* out);
   size_t TakeDigests(size_t max, std::vector<DigestRecord>* out);
+  // Bytes, steps and times bounded; codes may be of no table.
+  size_t TakeMemoryRows(size_t max, std::vector<MemoryRowPod>* out);
   uint64_t events_dropped() const;  // so far, all rings
   size_t FullestRing() const;       // records that wait in one
   uint64_t steps_dropped() const;
@@ -127,6 +129,7 @@ class Reader {
   uint64_t ring_read_[kRings] = {};
   uint64_t step_read_ = 0;
   uint64_t digest_read_ = 0;
+  uint64_t memory_row_read_ = 0;
   uint64_t resync_dropped_ = 0;
   uint64_t resync_steps_ = 0;
   uint32_t next_ring_ = 0;

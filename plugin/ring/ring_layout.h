@@ -15,10 +15,13 @@
 //     .rings[8]     rings of events, one writer thread each
 //     .parameters   what digests are of, append-only (parameter_count)
 //     .digests      ring of digests, one writer (under the Digests' lock)
+//     .memory_rows  ring of the accounts of device memory, one writer (under
+//                   the lock of memory_rows.cc)
 //
 // What can be lost: events (a full ring drops the newest, counted in
 // `dropped`), and step totals when the relay stood still for kStepSlots steps
-// (counted in `steps_dropped`), and digests (the reader finds the hole). What
+// (counted in `steps_dropped`, as are rows of memory_rows), and digests (the
+// reader finds the hole). What
 // can't: the live table, last, max, the counters. All atomics are address-free
 // and lock-free. Both sides are built from this file; kLayoutVersion guards
 // against a relay of another build.
@@ -39,7 +42,7 @@ namespace invact {
 
 inline constexpr char kLayoutMagic[8] = {'i', 'n', 'v', 'a',
                                          'c', 't', '-', 'r'};
-inline constexpr uint32_t kLayoutVersion = 3;
+inline constexpr uint32_t kLayoutVersion = 4;
 
 inline constexpr uint32_t kMaxScopes = 16384;
 inline constexpr uint32_t kMaxSites = 16384;
@@ -50,6 +53,9 @@ inline constexpr uint32_t kRings = 8;
 inline constexpr uint32_t kRingRecords = 8192;  // power of two
 inline constexpr uint32_t kMaxLeaves = 16384;
 inline constexpr uint32_t kDigestSlots = 65536;
+inline constexpr uint32_t kMemoryRowSlots = 512;
+inline constexpr uint32_t kMemoryHolders = 16;  // of one row, largest first
+inline constexpr uint32_t kMemoryColumns = 12;  // room for all categories
 inline constexpr uint32_t kNoSite = 0xffffffff;
 // Everything that did not fit the tables above is added up in this row.
 inline constexpr uint32_t kOtherSite = 0;
@@ -241,6 +247,53 @@ struct DigestRing {
   DigestRecord record[kDigestSlots];
 };
 
+// What was alive on a device at one moment, asked for in bytes, by
+// MemoryCategory. `awaiting`: freed, in use by another stream. allocated,
+// requested and torch_reserved are torch's own of the same moment, kUnknown
+// where they could not be had in it.
+struct MemoryMomentPod {
+  int64_t time_ns;  // 0: not reached
+  int64_t bytes[kMemoryColumns];
+  int64_t awaiting, reserved;
+  int64_t allocated, requested, torch_reserved;
+};
+
+struct MemoryHolderPod {
+  uint32_t scope;  // kNoSite: none
+  uint32_t site;   // kNoSite: not saved at a call site
+  int64_t bytes;
+  uint32_t category;  // MemoryCategory
+  uint32_t pad;
+};
+
+// kStep: a step of a device, from its first save to that of the next one; comes
+// again, more complete, until `complete`. kOutOfMemory: the first one of a
+// device, in `peak`.
+enum class MemoryRowKind : uint8_t { kStep, kOutOfMemory };
+
+struct MemoryRowPod {
+  int64_t step;  // -1: all that was before the first
+  int32_t device;
+  uint8_t kind;  // MemoryRowKind
+  uint8_t complete;
+  uint8_t phase;    // MemoryPhase, of the peak
+  uint8_t holders;  // how many of `holder`; 0: not told yet
+  int64_t begin_ns;
+  MemoryMomentPod begin, backward, end, peak;
+  int64_t most_reserved;
+  int64_t allocations, frees, out_of_memory;
+  int64_t asked, device_free;  // by an out-of-memory
+  MemoryHolderPod holder[kMemoryHolders];
+};
+static_assert(sizeof(MemoryRowPod) % sizeof(uint64_t) == 0);
+static_assert(static_cast<size_t>(MemoryCategory::kCount) <= kMemoryColumns);
+
+struct MemoryRowRing {
+  alignas(64) std::atomic<uint64_t> written;
+  alignas(64) std::atomic<uint64_t> read;
+  MemoryRowPod row[kMemoryRowSlots];
+};
+
 struct SharedRun {
   char magic[8];
   uint32_t layout_version;
@@ -258,6 +311,7 @@ struct SharedRun {
   EventRing rings[kRings];
   ParameterEntry parameters[kMaxLeaves];
   DigestRing digests;
+  MemoryRowRing memory_rows;
 };
 static_assert(sizeof(SharedRun) <= 16u << 20);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);

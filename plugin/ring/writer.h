@@ -150,6 +150,17 @@ inline void PushStepTotals(SharedRun* shared,
   ring.written.store(written + 1, std::memory_order_release);
 }
 
+inline void PushMemoryRow(SharedRun* shared, const MemoryRowPod& row) noexcept {
+  MemoryRowRing& ring = shared->memory_rows;
+  const uint64_t written = ring.written.load(std::memory_order_relaxed);
+  if (written - ring.read.load(std::memory_order_acquire) >= kMemoryRowSlots) {
+    shared->control.steps_dropped.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  ring.row[written % kMemoryRowSlots] = row;
+  ring.written.store(written + 1, std::memory_order_release);
+}
+
 // How many of the records there was room for; the others are the caller's.
 inline size_t PushDigests(SharedRun* shared, const DigestRecord* records,
                           size_t count) noexcept {

@@ -28,8 +28,8 @@ void Print(int index, const invact::DeviceReplay& device) {
       odd.missed_frees, odd.corrected);
   int marks = 0;
   for (const invact::StepMemory& step : device.steps) {
-    marks += step.backward_torch.allocated != invact::kUnknown;
-    marks += step.end_torch.allocated != invact::kUnknown;
+    marks += step.backward.torch.allocated != invact::kUnknown;
+    marks += step.end.torch.allocated != invact::kUnknown;
   }
   std::printf("%d, ", marks);
   Print("now", account.by_category());
@@ -40,8 +40,8 @@ void Print(int index, const invact::DeviceReplay& device) {
         "%s{\"step\": %ld, \"peak\": %ld, \"peak_reserved\": %ld, "
         "\"allocations\": %ld, \"end_allocated\": %ld, \"end_rounding\": %ld, ",
         i == 0 ? "" : ", ", step.step, step.peak_bytes, step.peak_reserved,
-        step.allocations, step.end_torch.allocated, step.end_torch.rounding);
-    Print("at_backward", step.at_backward);
+        step.allocations, step.end.torch.allocated, step.end.torch.rounding);
+    Print("at_backward", step.backward.bytes);
     std::printf(", ");
     Print("at_peak", step.at_peak);
     std::printf("}");

@@ -112,7 +112,8 @@ TEST_F(Schema, EveryStepOfOursWorksOnAnEmptyFile) {
   }
   EXPECT_EQ(SchemaVersion(), Version(*db));
   for (const char* view : {"runs_v1", "steps_v1", "layers_v1", "batches_v1",
-                           "kernels_v1", "comparisons_v1"}) {
+                           "kernels_v1", "comparisons_v1", "memory_steps_v1",
+                           "memory_moments_v1", "memory_holders_v1"}) {
     EXPECT_TRUE(
         db->QueryInt(("SELECT COUNT(*) FROM " + std::string(view)).c_str())
             .ok())

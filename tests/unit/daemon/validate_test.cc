@@ -68,6 +68,37 @@ TEST(Validate, DigestsOfUnequalListsAreRefused) {
               StartsWith("parameter.type: "));
 }
 
+TEST(Validate, MemoryOutOfItsLimitsIsRefused) {
+  const auto refused = [](const std::function<void(v1::MemoryStep&)>& spoil) {
+    return RefusedBatch([&](v1::Batch& batch) {
+      v1::MemoryStep& step = *batch.add_memory_steps();
+      step.set_step(-1);
+      step.set_peak_phase("optimizer");
+      spoil(step);
+    });
+  };
+  EXPECT_EQ(refused([](v1::MemoryStep&) {}), "");
+  EXPECT_THAT(refused([](v1::MemoryStep& step) { step.set_step(-2); }),
+              StartsWith("memory.step: "));
+  EXPECT_THAT(refused([](v1::MemoryStep& step) { step.set_device(200); }),
+              StartsWith("memory.device: "));
+  EXPECT_THAT(refused([](v1::MemoryStep& step) { step.set_peak_phase(""); }),
+              StartsWith("memory.phase: "));
+  EXPECT_THAT(refused([](v1::MemoryStep& step) {
+                auto& bytes = *step.mutable_end()->mutable_by_category();
+                bytes["activation"] = -1;
+              }),
+              StartsWith("memory.by_category: "));
+  EXPECT_THAT(
+      refused([](v1::MemoryStep& step) { step.add_holders()->set_bytes(-1); }),
+      StartsWith("memory.holder.bytes: "));
+  EXPECT_THAT(RefusedBatch([](v1::Batch& batch) {
+                batch.add_memory_failures()->set_phase("forward");
+                batch.mutable_memory_failures(0)->set_asked_bytes(-1);
+              }),
+              StartsWith("memory.asked_bytes: "));
+}
+
 TEST(Validate, GoodMessagesPass) {
   EXPECT_TRUE(ValidateHello(GoodHello()).ok());
   EXPECT_TRUE(ValidateBatch(GoodBatch()).ok());

@@ -95,8 +95,8 @@ TEST(MemoryAccount, APeakKeepsWhoWasAlive) {
   EXPECT_EQ(row.peak_phase, MemoryPhase::kForward);
   EXPECT_EQ(Of(row.at_peak, Use::kActivation), 600);
   EXPECT_EQ(Of(row.at_peak, Use::kTemporary), 500);
-  EXPECT_EQ(Of(row.at_backward, Use::kTemporary), 1000);
-  EXPECT_EQ(Of(row.at_end, Use::kTemporary), kUnknown);
+  EXPECT_EQ(Of(row.backward.bytes, Use::kTemporary), 1000);
+  EXPECT_EQ(Of(row.end.bytes, Use::kTemporary), kUnknown);
   const std::vector<MemoryHolder> holders = account.Holders(true);
   ASSERT_EQ(holders.size(), 2u);
   EXPECT_EQ(holders[0].scope, 2u);  // the layer that saved it
@@ -109,6 +109,44 @@ TEST(MemoryAccount, APeakKeepsWhoWasAlive) {
   EXPECT_EQ(account.largest().step, 7);
   EXPECT_EQ(account.largest_holders()[0].bytes, 600);
   EXPECT_EQ(account.step().peak_bytes, 1000);
+}
+
+TEST(MemoryAccount, HoldersAreToldByCallSiteAndByLayer) {
+  using By = MemoryAccount::HoldersBy;
+  MemoryAccount account;
+  Feed(&account, {{kAlloc, kA, 600, 5},
+                  {kAlloc, kB, 500, 5},
+                  {kAlloc, kC, 50, 2},
+                  {.kind = kLabel,
+                   .address = kA,
+                   .site = 2,
+                   .stream = 7 + 1,
+                   .category = Use::kActivation},
+                  {.kind = kLabel,
+                   .address = kB,
+                   .site = 2,
+                   .stream = 9 + 1,
+                   .category = Use::kActivation}});
+
+  const std::vector<MemoryHolder> sites = account.Holders(false, 9, By::kSite);
+  ASSERT_EQ(sites.size(), 3u);
+  EXPECT_EQ(sites[0].site, 7u);
+  EXPECT_EQ(sites[0].scope, 2u);
+  EXPECT_EQ(sites[0].bytes, 600);
+  EXPECT_EQ(sites[1].site, 9u);
+  EXPECT_EQ(sites[2].site, kNoSite);
+  EXPECT_EQ(sites[2].bytes, 50);
+  const std::vector<MemoryHolder> layers = account.Holders(false);
+  ASSERT_EQ(layers.size(), 2u);
+  EXPECT_EQ(layers[0].scope, 2u);
+  EXPECT_EQ(layers[0].bytes, 1100);
+
+  // At the peak before the first step none was labelled yet.
+  Feed(&account, {{.kind = kStepBegin, .step = 0}});
+  EXPECT_EQ(account.last_holders().size(), 2u);
+  Feed(&account, {{.kind = kStepBegin, .step = 1}});
+  EXPECT_EQ(account.last_holders().size(), 3u);
+  EXPECT_EQ(account.last_holders()[0].site, 7u);
 }
 
 TEST(MemoryAccount, WhatOutlivesAnOptimizersStepIsItsState) {
@@ -154,8 +192,8 @@ TEST(MemoryAccount, TorchsOwnNumbersGiveTheRounding) {
                    .bytes = 1024,
                    .stream = 1010}});
   EXPECT_TRUE(account.reconciled().exact());
-  EXPECT_EQ(account.step().end_torch.rounding, 24);
-  EXPECT_EQ(account.step().backward_torch.allocated, kUnknown);
+  EXPECT_EQ(account.step().end.torch.rounding, 24);
+  EXPECT_EQ(account.step().backward.torch.allocated, kUnknown);
   Feed(
       &account,
       {{.kind = kAllocatorStats, .address = 0, .bytes = 1024, .stream = 1500}});

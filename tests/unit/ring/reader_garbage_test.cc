@@ -109,6 +109,16 @@ void ReadAll(SharedRun* shared) {
   for (int look = 0; look < 10; ++look) reader.TakeDigests(32768, &digests);
   EXPECT_LE(digests.size(), kDigestSlots);
   for (const DigestRecord& digest : digests) EXPECT_GE(digest.step, 0);
+  std::vector<MemoryRowPod> rows;
+  for (int look = 0; look < 10; ++look) reader.TakeMemoryRows(4096, &rows);
+  EXPECT_LE(rows.size(), kMemoryRowSlots);
+  for (const MemoryRowPod& row : rows) {
+    EXPECT_GE(row.step, -1);
+    EXPECT_GE(row.device, 0);
+    EXPECT_LE(row.holders, kMemoryHolders);
+    EXPECT_GE(row.peak.awaiting, 0);
+    for (const int64_t bytes : row.peak.bytes) EXPECT_LE(bytes, 1l << 56);
+  }
   ASSERT_LE(reader.parameter_count(), kMaxLeaves);
   for (uint32_t n = 0; n < reader.parameter_count(); ++n) {
     ExpectText(reader.Parameter(n).name, 4096);

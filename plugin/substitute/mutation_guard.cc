@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -92,6 +93,54 @@ class WriteGuard final : public c10::OperatorKernel {
   bool writes_;
 };
 
+// In training these write to the statistics that their schemas call inputs, and
+// count no write.
+struct StatisticsOp {
+  const char* name;
+  std::array<int, 2> written;  // distances from the end of the stack
+  int training;                // the same of the flag, 0: always
+};
+constexpr StatisticsOp kStatisticsOps[] = {
+    {"native_batch_norm", {5, 4}, 3},
+    {"cudnn_batch_norm", {5, 4}, 3},
+    {"batch_norm_update_stats", {3, 2}, 0},
+    {"batch_norm_gather_stats", {5, 4}, 0},
+    {"batch_norm_gather_stats_with_counts", {5, 4}, 0}};
+
+class StatisticsGuard final : public c10::OperatorKernel {
+ public:
+  explicit StatisticsGuard(const StatisticsOp& guarded)
+      : written_(guarded.written.begin(), guarded.written.end()),
+        training_(guarded.training) {}
+
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
+                  torch::jit::Stack* stack) {
+    if (WritesMatter() &&
+        (training_ == 0 || (stack->end() - training_)->toBool())) {
+      ForEachWritten(*stack, written_, BeforeWrite);
+    }
+    op.redispatchBoxed(keys & c10::after_ADInplaceOrView_keyset, stack);
+  }
+
+ private:
+  const std::vector<int> written_;
+  const int training_;
+};
+
+void GuardStatistics(torch::Library* library) {
+  for (const StatisticsOp& guarded : kStatisticsOps) {
+    const auto op = c10::Dispatcher::singleton().findSchema(
+        {std::string("aten::") + guarded.name, ""});
+    if (!op.has_value() ||
+        op->hasKernelForDispatchKey(DispatchKey::ADInplaceOrView)) {
+      continue;
+    }
+    library->impl(guarded.name,
+                  torch::CppFunction::makeFromBoxedFunctor(
+                      std::make_unique<StatisticsGuard>(guarded)));
+  }
+}
+
 // ADInplaceOrView is passed by every write that autograd's version counter can
 // see: below the autograd keys, also in no_grad and inference mode. Where torch
 // has a kernel of its own there, ours calls it; where it has none (foreach,
@@ -101,6 +150,7 @@ int Install() {
   const QuietRegistration quiet;
   auto* library = new torch::Library(torch::Library::IMPL, "aten", kKey,
                                      __FILE__, __LINE__);
+  GuardStatistics(library);
   int wrapped = 0;
   for (const c10::OperatorName& name :
        c10::Dispatcher::singleton().getAllOpNames()) {

@@ -5,6 +5,7 @@ error texts. See probe.py.
 """
 
 import backward_programs
+import module_programs
 import random_programs
 import write_programs
 from probe import main, names
@@ -12,7 +13,8 @@ from probe import main, names
 # Each in a process of its own.
 GROUPS = {"writes": names(write_programs.__name__),
           "backwards": names(backward_programs.__name__),
-          "random": names(random_programs.__name__)}
+          "random": names(random_programs.__name__),
+          "modules": names(module_programs.__name__)}
 CASES = {name: group for group, group_names in GROUPS.items()
          for name in group_names}
 

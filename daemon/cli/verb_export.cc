@@ -1,11 +1,17 @@
 // invact export: all that is stored of a run, for other programs.
 #include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "daemon/cli/choose.h"
 #include "daemon/cli/step_json.h"
 #include "daemon/cli/verbs.h"
 #include "daemon/report/kernels.h"
+#include "daemon/report/memory_json.h"
+#include "daemon/report/memory_moments.h"
+#include "proto/codes.h"
 
 namespace invact::cli {
 namespace {
@@ -41,6 +47,7 @@ absl::Status ForEachPage(
   request.set_run(run);
   request.set_page_size(kPage);
   request.set_events(events);
+  request.set_memory(!events);
   do {
     auto page = client.Call(&Client::Stub::QueryTimeline, request);
     if (!page.ok()) return page.status();
@@ -93,6 +100,17 @@ absl::Status ExportJson(Shell& shell, Client& client,
                     return true;
                   });
   if (!status.ok()) return status;
+  output.Data("\n  ],\n  \"memory\": [");
+  Array memory(&output);
+  status =
+      ForEachPage(client, report.run().id(), false,
+                  [&](const v1::QueryTimelineResponse& page) {
+                    for (const v1::MemoryStep& step : page.memory_steps()) {
+                      if (!memory.Add(MemoryStepFields(step))) return false;
+                    }
+                    return true;
+                  });
+  if (!status.ok()) return status;
   output.Data("\n  ],\n  \"events\": [");
   Array events(&output);
   status = ForEachPage(client, report.run().id(), true,
@@ -106,7 +124,51 @@ absl::Status ExportJson(Shell& shell, Client& client,
   return status;
 }
 
-// One line a step; numbers and plain words only, so that nothing needs quotes.
+// Of each device; one nullptr where the step has none.
+std::vector<const v1::MemoryStep*> MemoryOf(
+    const v1::QueryTimelineResponse& page, int64_t step) {
+  std::vector<const v1::MemoryStep*> out;
+  for (const v1::MemoryStep& one : page.memory_steps()) {
+    if (one.step() == step) out.push_back(&one);
+  }
+  if (out.empty()) out.push_back(nullptr);
+  return out;
+}
+
+// What the memory's columns of a line hold; nullptr: nothing.
+void AddMemoryColumns(const v1::MemoryStep* step, Json* line) {
+  const auto add = [&](const std::string& key, auto value) {
+    (*line)[key] = step == nullptr ? Json() : Json(value());
+  };
+  const auto optional = [&](const std::string& key,
+                            const std::optional<int64_t>& value) {
+    (*line)[key] = value ? Json(*value) : Json();
+  };
+  static const v1::MemoryStep kNone;
+  const v1::MemoryStep& of = step == nullptr ? kNone : *step;
+  add("memory_device", [&] { return of.device(); });
+  add("memory_peak_phase", [&] { return of.peak_phase(); });
+  add("memory_peak_bytes", [&] { return LiveBytes(of.peak()); });
+  for (const std::string_view name : codes::kMemoryCategoryNames) {
+    add(absl::StrCat("memory_peak_", std::string(name), "_bytes"),
+        [&] { return CategoryBytes(of.peak(), std::string(name)); });
+  }
+  add("memory_peak_awaiting_bytes", [&] { return of.peak().awaiting_bytes(); });
+  add("memory_peak_reserved_bytes", [&] { return of.peak().reserved_bytes(); });
+  add("memory_most_reserved_bytes", [&] { return of.most_reserved_bytes(); });
+  const bool ended = of.has_end();
+  const auto at_end = [&](int64_t value) {
+    return ended ? std::optional(value) : std::nullopt;
+  };
+  optional("memory_end_bytes", at_end(LiveBytes(of.end())));
+  optional("memory_end_awaiting_bytes", at_end(of.end().awaiting_bytes()));
+  optional("memory_end_rounding_bytes", RoundingBytes(of.end()));
+  optional("memory_end_unused_bytes", UnusedBytes(of.end()));
+  optional("memory_end_reserved_bytes", at_end(of.end().reserved_bytes()));
+}
+
+// One line a step, or a step and device; numbers and plain words only, so that
+// nothing needs quotes.
 absl::Status ExportCsv(Shell& shell, Client& client, const v1::Report& report) {
   const auto line = [](const Json& fields, bool header) {
     std::string out;
@@ -119,15 +181,23 @@ absl::Status ExportCsv(Shell& shell, Client& client, const v1::Report& report) {
     }
     return out + "\n";
   };
-  shell.output.Data(line(StepFields(v1::StepTotals()), true));
-  return ForEachPage(client, report.run().id(), false,
-                     [&](const v1::QueryTimelineResponse& page) {
-                       for (const v1::StepTotals& step : page.steps()) {
-                         if (!shell.output.Data(line(StepFields(step), false)))
-                           return false;
-                       }
-                       return true;
-                     });
+  Json header = StepFields(v1::StepTotals());
+  AddMemoryColumns(nullptr, &header);
+  shell.output.Data(line(header, true));
+  return ForEachPage(
+      client, report.run().id(), false,
+      [&](const v1::QueryTimelineResponse& page) {
+        for (const v1::StepTotals& step : page.steps()) {
+          for (const v1::MemoryStep* memory : MemoryOf(page, step.index())) {
+            Json fields = StepFields(step);
+            AddMemoryColumns(memory, &fields);
+            if (!shell.output.Data(line(fields, false))) {
+              return false;
+            }
+          }
+        }
+        return true;
+      });
 }
 
 absl::StatusOr<int> Export(Shell& shell, const ExportFlags& flags) {
@@ -154,7 +224,7 @@ void AddExport(CLI::App& app, Shell& shell) {
   auto flags = std::make_shared<ExportFlags>();
   AddSelection(verb, &flags->selection);
   verb->add_option("--format", flags->format,
-                   "json (default): everything; csv: a line a step")
+                   "json (default): everything; csv: a line a step and device")
       ->check(CLI::IsMember({"json", "csv"}).description(""))
       ->type_name("F");
   verb->callback([&shell, flags] {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "daemon/report/memory_json.h"
 #include "daemon/report/units.h"
 #include "proto/codes.h"
 
@@ -193,6 +194,7 @@ Json ReportFields(const v1::Report& report) {
   out["out_of_memory"] = report.has_out_of_memory()
                              ? OutOfMemoryFields(report.out_of_memory())
                              : Json();
+  out["memory"] = MemoryFields(report.memory());
   return out;
 }
 

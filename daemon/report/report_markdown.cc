@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/report/escape.h"
 #include "daemon/report/layer_rows.h"
+#include "daemon/report/memory_text.h"
 #include "daemon/report/report_facts.h"
 #include "daemon/report/report_text.h"
 #include "daemon/report/units.h"
@@ -108,7 +109,8 @@ std::string ReportToMarkdown(const v1::Report& report) {
     absl::StrAppend(&out,
                     Line({fact.name, MarkdownText(fact.value), fact.source}));
   }
-  absl::StrAppend(&out, Layers(report), Declines(report));
+  absl::StrAppend(&out, Layers(report), Declines(report),
+                  MemoryMarkdown(report));
   if (!report.warnings().empty()) {
     absl::StrAppend(&out, "\n## Warnings\n\n");
     for (const std::string& warning : report.warnings()) {

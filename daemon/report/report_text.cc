@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "daemon/report/escape.h"
 #include "daemon/report/layer_table.h"
+#include "daemon/report/memory_text.h"
 #include "daemon/report/report_facts.h"
 #include "daemon/report/table.h"
 #include "daemon/report/units.h"
@@ -165,8 +166,8 @@ std::string ReportToText(const v1::Report& report, const TextStyle& style) {
                 "measured, in the order in which they save"),
         style.all ? SiteTable(report, style) : LayerTableText(report, style));
   }
-  absl::StrAppend(&out, Declines(report, style), Details(report, style),
-                  Warnings(report, style));
+  absl::StrAppend(&out, Declines(report, style), MemoryText(report, style),
+                  Details(report, style), Warnings(report, style));
   return out;
 }
 

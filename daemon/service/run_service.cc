@@ -151,6 +151,29 @@ grpc::Status RunService::QueryTimeline(grpc::ServerContext* context,
   });
 }
 
+namespace {
+
+// Of the page's steps; the first page of a run also has what was before them.
+// The last page has the step under way, whose totals are not known yet.
+absl::Status AddMemorySteps(ReadSession& session, int64_t run,
+                            const PageToken& from, int64_t last_step,
+                            v1::QueryTimelineResponse* response) {
+  const int64_t first = from.first == 0 ? -1 : from.first;
+  const int64_t last = !response->next_page_token().empty()
+                           ? response->steps().rbegin()->index()
+                       : last_step > 0 ? last_step
+                                       : INT64_MAX;
+  absl::StatusOr<std::vector<v1::MemoryStep>> steps =
+      session.MemorySteps(run, first, last);
+  if (!steps.ok()) return steps.status();
+  for (v1::MemoryStep& step : *steps) {
+    *response->add_memory_steps() = std::move(step);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 // First all step totals, then all events: a token says which and from where.
 absl::Status RunService::TimelinePage(ReadSession& session, int64_t run,
                                       const v1::QueryTimelineRequest& request,
@@ -169,10 +192,16 @@ absl::Status RunService::TimelinePage(ReadSession& session, int64_t run,
     for (const v1::StepTotals& step : *steps) {
       if (response->steps_size() == *size) {
         response->set_next_page_token(absl::StrCat("s:", step.index()));
-        return absl::OkStatus();
+        break;
       }
       *response->add_steps() = step;
     }
+    if (request.memory()) {
+      const absl::Status status =
+          AddMemorySteps(session, run, from, request.last_step(), response);
+      if (!status.ok()) return status;
+    }
+    if (!response->next_page_token().empty()) return absl::OkStatus();
     if (!request.events()) return absl::OkStatus();
     from = {'e', 0, 0};
     if (response->steps_size() > 0) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/report/build_memory.h"
 #include "daemon/report/build_report.h"
 #include "daemon/report/kernels.h"
 #include "daemon/service/paging.h"
@@ -26,7 +27,13 @@ absl::StatusOr<v1::Report> RunService::Report(ReadSession& session,
   absl::StatusOr<StoredRun> stored = session.Load(*row);
   if (!stored.ok()) return stored.status();
   absl::StatusOr<v1::Report> report = BuildReport(*stored, *choice);
-  if (report.ok()) return report;
+  if (report.ok()) {
+    absl::StatusOr<StoredMemory> memory =
+        session.Memory(row->pk, report->step().index());
+    if (!memory.ok()) return memory.status();
+    AddMemory(*std::move(memory), stored->steps, &*report);
+    return report;
+  }
   // The message says what is wrong; these are the commands that help.
   return WithHint(
       report.status(),

@@ -3,6 +3,9 @@ the daemon and its database, against a recount of the file by event_truth.py:
 equal to the byte. Takes each *.invmem of tests/data, recorded on a GPU, and
 some of a job that never was."""
 
+import csv
+import io
+import json
 import os
 import pathlib
 import subprocess
@@ -29,18 +32,24 @@ class Replayed:
     """A file, its truth, and the run that it became."""
 
     def __init__(self, path, folder, daemon):
-        self.path, self.daemon = path, daemon
+        self.path, self.daemon, self.folder = path, daemon, folder
         self.devices, self.names = event_truth.count(path)
-        done = subprocess.run(
-            [TOOLS / "invact_replay_run", path, jobs.RELAY],
-            env={"PATH": os.environ["PATH"], "HOME": str(folder),
-                 "INVACT_STATE_DIR": str(folder / "state"),
-                 "INVACT_SPOOL_DIR": str(folder / "spool"),
-                 "INVACT_DAEMON": f"unix:{folder}/d.sock"},
-            capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        self.id = done.stdout.strip()
+        self.id = self.run(
+            TOOLS / "invact_replay_run", path, jobs.RELAY).strip()
         self.end = jobs.wait_end(daemon, self.id)
+
+    def run(self, *command):
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=120,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder),
+                 "INVACT_STATE_DIR": str(self.folder / "state"),
+                 "INVACT_SPOOL_DIR": str(self.folder / "spool"),
+                 "INVACT_DAEMON": f"unix:{self.folder}/d.sock"})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def invact(self, verb, *options):
+        return self.run(jobs.BIN / "invact", verb, self.id, *options)
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +171,88 @@ def test_an_out_of_memory_is_kept_with_what_was_alive(replayed):
         check_holders(
             replayed, holders_of(replayed, device, failure["step"], "oom"),
             failure["holders"])
+
+
+def check_moment(shown, moment):
+    """A moment of a report's JSON is that of the recount, and adds up."""
+    assert shown["by_category"] == {
+        name: moment[name] for name in event_truth.CATEGORIES}
+    assert shown["bytes"] == sum(shown["by_category"].values())
+    assert shown["awaiting_bytes"] == moment["awaiting"]
+    assert shown["requested_bytes"] == shown["bytes"] + moment["awaiting"]
+    assert (shown["reserved_bytes"], shown["allocated_bytes"]) == (
+        moment["reserved"], moment["allocated"])
+    if moment["allocated"] is None:
+        assert shown["rounding_bytes"] is shown["unused_bytes"] is None
+    else:
+        assert (shown["bytes"] + shown["rounding_bytes"]
+                == shown["reserved_bytes"] - shown["unused_bytes"]
+                == moment["allocated"])
+
+
+def check_step(shown, row):
+    assert (shown["step_index"], shown["peak_phase"], shown["source"]) == (
+        row["step"], row["peak_phase"], "measured")
+    for name in ("begin", "backward", "end", "peak"):
+        if name in row["moments"]:
+            check_moment(shown[name], row["moments"][name])
+        else:
+            assert shown[name] is None
+    assert shown["most_reserved_bytes"] == row["most_reserved"]
+
+
+def test_the_report_tells_the_highest_peak_and_its_step(replayed):
+    report = json.loads(replayed.invact("report", "--json"))
+
+    shown = {one["device"]: one for one in report["memory"]["devices"]}
+    assert sorted(shown) == sorted(replayed.devices)
+    for device, truth in replayed.devices.items():
+        highest = max(truth.rows, key=lambda row: (row["peak"], -row["step"]))
+        check_step(shown[device]["highest"], highest)
+        assert [one["bytes"] for one in shown[device]["highest"]["holders"]] == (
+            sorted(highest["holders"].values(), reverse=True)
+            [:event_truth.MOST_HOLDERS])
+        of_step = next(row for row in truth.rows
+                       if row["step"] == report["step"]["index"])
+        check_step(shown[device]["step"], of_step)
+        failure = shown[device]["out_of_memory"]
+        assert (failure is None) == (truth.failure is None)
+        if failure:
+            assert failure["asked_bytes"] == truth.failure["asked"]
+            check_moment(failure["at"], truth.failure["at"])
+
+
+def test_people_read_the_same_in_text_and_markdown(replayed):
+    text = replayed.invact("report")
+    markdown = replayed.invact("report", "--format", "md")
+
+    for out in text, markdown:
+        assert "Device memory" in out and "(measured)" in out
+        for device, truth in replayed.devices.items():
+            assert f"device {device}: peak of " in " ".join(out.split())
+            if truth.failure:
+                assert "out of memory" in out
+    assert "largest at the highest peak" in text
+
+
+def test_exports_hold_every_step_and_device(replayed):
+    exported = json.loads(replayed.invact("export"))["memory"]
+    lines = list(csv.DictReader(io.StringIO(
+        replayed.invact("export", "--format", "csv"))))
+
+    truth = {(row["step"], device): row
+             for device, one in replayed.devices.items() for row in one.rows}
+    shown = {(one["step_index"], one["device"]): one for one in exported}
+    assert len(shown) == len(exported) and sorted(shown) == sorted(truth)
+    for key, row in truth.items():
+        check_step(shown[key], row)
+    assert lines
+    for line in lines:
+        row = truth[int(line["index"]), int(line["memory_device"])]
+        peak = row["moments"]["peak"]
+        assert int(line["memory_peak_bytes"]) == row["peak"] == sum(
+            int(line[f"memory_peak_{name}_bytes"])
+            for name in event_truth.CATEGORIES)
+        assert int(line["memory_peak_reserved_bytes"]) == peak["reserved"]
+        assert int(line["memory_end_bytes"]) == sum(
+            row["moments"]["end"][name] for name in event_truth.CATEGORIES)

@@ -25,4 +25,11 @@ if(sqlite_archive)
     ${CMAKE_DL_LIBS} Threads::Threads)
 endif()
 
+# zstd, for blobs in the database.
+add_library(invact_zstd INTERFACE)
+invact_static_library(zstd_archive zstd)
+if(zstd_archive)
+  target_link_libraries(invact_zstd INTERFACE ${zstd_archive})
+endif()
+
 # CLI11, nlohmann-json and toml++ are headers in the default include path.

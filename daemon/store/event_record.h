@@ -1,5 +1,6 @@
-// One event as it lies in Batch.records and in event_blobs: 48 bytes, little
-// endian, in the order below; a writer of a later version may append bytes.
+// One event as it lies in Batch.records and, unpacked, in event_blobs: 48
+// bytes, little endian, in the order below; a writer of a later version may
+// append bytes.
 //
 //   0 time_ns u64 | 8 address u64 | 16 bytes i64 | 24 stream u64 | 32 site u32
 //   36 step u32 | 40 kind u8 | 41 source u8 | 42 device i8 | 43 action u8

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/store/event_record.h"
+#include "daemon/store/pack.h"
 #include "daemon/store/totals.h"
 
 namespace invact {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr size_t kIdleConnections = 2;
 constexpr uint32_t kNoSite = 0xffffffff;
+constexpr size_t kMostRecordBytes = 1 << 20;  // of a batch
 
 }  // namespace
 
@@ -265,13 +267,19 @@ absl::StatusOr<EventPage> ReadSession::Events(int64_t run, int64_t first_step,
   EventPage page;
   const int64_t end = last_step > 0 ? last_step : INT64_MAX;
   Query blobs = db_->Prepare(
-      "SELECT seq, codebook, record_bytes, records FROM event_blobs "
+      "SELECT seq, codebook, record_bytes, packed, records FROM event_blobs "
       "WHERE run = ? AND seq >= ? AND last_step >= ? AND first_step <= ? "
       "ORDER BY seq");
   blobs.BindAll(run, from.seq, first_step, end);
   while (blobs.Next()) {
     const int64_t seq = blobs.Int(), book = blobs.Int(), each = blobs.Int();
-    const std::string records = blobs.Text();
+    const bool packed = blobs.Int() != 0;
+    std::string records = blobs.Text();
+    if (packed) {
+      absl::StatusOr<std::string> bytes = Unpack(records, kMostRecordBytes);
+      if (!bytes.ok()) return bytes.status();
+      records = *std::move(bytes);
+    }
     const int64_t count = each > 0 ? records.size() / each : 0;
     for (int64_t i = seq == from.seq ? from.offset : 0; i < count; ++i) {
       const EventRecord record = ReadEventRecord(records.data() + i * each);

@@ -239,7 +239,8 @@ absl::StatusOr<Store::Dropped> Store::DropOldestEvents(int64_t bytes_wanted) {
   std::vector<Blob> oldest;
   {
     Query query = db_->Prepare(
-        "SELECT pk, run, LENGTH(records), LENGTH(records) / record_bytes "
+        "SELECT pk, run, LENGTH(records), "
+        "COALESCE(events, LENGTH(records) / record_bytes) "
         "FROM event_blobs ORDER BY pk LIMIT ?");
     query.Bind(int64_t{kBlobsAtATime});
     while (query.Next()) {

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "daemon/store/event_record.h"
+#include "daemon/store/pack.h"
 #include "daemon/store/store.h"
 #include "daemon/store/totals.h"
 
@@ -123,13 +124,17 @@ absl::Status Store::AppendEvents(int64_t run, const v1::Batch& batch) {
     first = std::min(first, step);
     last = std::max(last, step);
   }
+  const auto events =
+      static_cast<int64_t>(batch.records().size() / batch.record_bytes());
+  const std::string packed = Pack(batch.records());
   return db_
       ->Prepare(
           "INSERT INTO event_blobs (run, seq, codebook, record_bytes, "
-          "first_step, last_step, records) VALUES (?, ?, ?, ?, ?, ?, ?)")
+          "first_step, last_step, records, packed, events) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?)")
       .BindAll(run, static_cast<int64_t>(batch.seq()), codebook_,
                int64_t{batch.record_bytes()}, int64_t{first}, int64_t{last},
-               Blob{batch.records()})
+               Blob{packed}, events)
       .Run();
 }
 

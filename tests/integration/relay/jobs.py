@@ -1,6 +1,7 @@
 """A job that writes to the real rings (ring_job), its relay, and what the
 database holds of it, read by sqlite3 alone."""
 
+import ctypes
 import os
 import pathlib
 import signal
@@ -160,15 +161,26 @@ def sequence(daemon, run_id):
         "SELECT seq FROM batches_v1 WHERE run_id = ? ORDER BY seq", run_id)]
 
 
+def unpack(blob, size):
+    """Of zstd, which Python 3.11 does not have, by the library itself."""
+    zstd = ctypes.CDLL("libzstd.so.1")
+    zstd.ZSTD_decompress.restype = ctypes.c_size_t
+    out = ctypes.create_string_buffer(size)
+    got = zstd.ZSTD_decompress(out, ctypes.c_size_t(size), blob,
+                               ctypes.c_size_t(len(blob)))
+    assert got == size
+    return out.raw
+
+
 def records(daemon, run_id):
     """Numbers of the stored records, in their order, by writer."""
     by_writer = {}
-    for size, blob in daemon.rows(
-            "SELECT e.record_bytes, e.records FROM event_blobs AS e "
+    for size, count, blob in daemon.rows(
+            "SELECT e.record_bytes, e.events, e.records FROM event_blobs AS e "
             "JOIN runs AS r ON r.pk = e.run WHERE r.id = ? ORDER BY e.seq",
             run_id):
         assert size == RECORD.size
-        for record in RECORD.iter_unpack(blob):
+        for record in RECORD.iter_unpack(unpack(blob, count * size)):
             by_writer.setdefault(record[3], []).append(record[2])
     return by_writer
 

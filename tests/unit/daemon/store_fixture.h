@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -40,12 +41,15 @@ class StoreTest : public testing::Test {
     hello.mutable_run()->mutable_started_at()->set_seconds(100);
     return hello;
   }
-  // records: of 48 bytes.
+  // records: of 48 bytes, which no packing makes smaller.
   static v1::Batch Batch(uint64_t seq, int records = 0) {
     v1::Batch batch;
     batch.set_seq(seq);
     batch.set_wall_time_ns(1000 + static_cast<int64_t>(seq));
-    batch.set_records(std::string(records * 48, 'r'));
+    std::mt19937_64 random(seq);
+    std::string bytes(records * 48, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random());
+    batch.set_records(bytes);
     if (records > 0) batch.set_record_bytes(48);
     return batch;
   }

@@ -208,6 +208,13 @@ TEST_F(StoreKernels, ADatabaseOfVersion1IsBroughtUpAndLosesNothing) {
   EXPECT_FALSE(old.kernels[0].has_side_bits());
   EXPECT_FALSE(old.kernels[0].has_floor_max());
   EXPECT_EQ(Count("SELECT COUNT(*) FROM kernels_v1 WHERE library = 'old'"), 1);
+  {  // Its events are as they came, not packed.
+    Reader reader(options_.path, options_.sharing);
+    auto session = reader.Start(absl::InfiniteFuture());
+    auto events = session->Events(3, 0, 0, {}, 10);
+    ASSERT_TRUE(events.ok()) << events.status();
+    EXPECT_EQ(events->events.size(), 1u);
+  }
   // And it takes what is new.
   v1::Hello hello = Hello("00000000000000a2");
   hello.set_protocol_minor(1);

@@ -1,5 +1,6 @@
 #include "plugin/observe/saved_variables.h"
 
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <dlfcn.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/csrc/autograd/saved_variable_hooks.h>
@@ -167,7 +168,7 @@ void CheckHistory(const SavedVariable* self, const at::Tensor& variable,
   }
 }
 
-at::Tensor UnpackDropped(const SavedVariable* self, const Dropped& dropped,
+at::Tensor UnpackDropped(const SavedVariable* self, Dropped& dropped,
                          NodePtr saved_for) {
   Recorder::Get().Unpacked(dropped.ticket().site);
   if (self->*Get(KeptOriginalMember())) {
@@ -188,7 +189,16 @@ at::Tensor UnpackDropped(const SavedVariable* self, const Dropped& dropped,
     }
     ThrowWrittenInPlace(hollow, !original, output_nr, dropped.version());
   }
-  return g_unpack(self, std::move(saved_for));
+  // Whoever reads an input again gets the same object while it has it.
+  const bool original = self->*Get(KeptOriginalMember());
+  if (original) {
+    if (at::Tensor last = dropped.LastRead(); last.defined()) return last;
+  }
+  // Torch makes a variable of what it is given: no op of the program's.
+  const c10::impl::ExcludeDispatchKeyGuard unseen(c10::DispatchKey::Python);
+  at::Tensor read = g_unpack(self, std::move(saved_for));
+  if (original) dropped.NoteRead(read);
+  return read;
 }
 
 // With hooks torch would hand out a copy of the variable; without, it hands out
@@ -196,7 +206,7 @@ at::Tensor UnpackDropped(const SavedVariable* self, const Dropped& dropped,
 at::Tensor UnpackSavedVariable(const SavedVariable* self, NodePtr saved_for) {
   const SavedHook* ours = OurHook(self);
   if (ours == nullptr) {
-    if (const Dropped* dropped = OurDropped(self)) {
+    if (Dropped* dropped = OurDropped(self)) {
       return UnpackDropped(self, *dropped, std::move(saved_for));
     }
     return g_unpack(self, std::move(saved_for));

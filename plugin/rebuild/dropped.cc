@@ -44,7 +44,8 @@ Dropped::Dropped(const at::Tensor& tensor, Value& value)
       version_(counter_.current_version()),
       address_(tensor.storage()),
       variable_(tensor.getIntrusivePtr()),
-      value_(ValuePtr::reclaim_copy(&value)) {}
+      value_(ValuePtr::reclaim_copy(&value)),
+      last_read_(at::Tensor().getIntrusivePtr()) {}
 
 std::shared_ptr<Dropped> Dropped::Held(const at::Tensor& tensor, Value& value) {
   std::shared_ptr<Dropped> made(new Dropped(tensor, value));
@@ -155,6 +156,23 @@ at::Tensor Dropped::Read() {
     trash.storages.push_back(std::move(value_->rebuilt));
   }
   return rebuilt;
+}
+
+at::Tensor Dropped::LastRead() const {
+  const c10::StreamId stream = CurrentStream(value_->device);
+  std::lock_guard lock(RebuildLock());
+  return planned_ && last_read_on_ == stream &&
+                 last_read_with_grad_ == c10::GradMode::is_enabled()
+             ? at::Tensor(last_read_.lock())
+             : at::Tensor();
+}
+
+void Dropped::NoteRead(const at::Tensor& read) {
+  const c10::StreamId stream = CurrentStream(value_->device);
+  std::lock_guard lock(RebuildLock());
+  last_read_ = read.getIntrusivePtr();
+  last_read_on_ = stream;
+  last_read_with_grad_ = c10::GradMode::is_enabled();
 }
 
 // In a backward that is differentiated, nodes may save what they read. Without

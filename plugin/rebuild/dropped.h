@@ -36,6 +36,10 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
 
   // Without history, sharing the version counter of the tensor saved.
   at::Tensor Read();
+  // Planned: what was made of it when it was last read, on this stream and in
+  // this grad mode, where anybody still has that.
+  at::Tensor LastRead() const;
+  void NoteRead(const at::Tensor& read);
   // The variable that was saved, where anybody still has it.
   at::Tensor Variable() const { return at::Tensor(variable_.lock()); }
   bool Written() const { return counter_.current_version() != version_; }
@@ -77,6 +81,9 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   ValuePtr value_;       // held: that of the tensor; planned: what has the plan
   at::Tensor tensor_;    // held; the variable itself if it has a history
   at::Tensor original_;  // planned, INVACT_VERIFY=1
+  c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> last_read_;
+  c10::StreamId last_read_on_ = 0;
+  bool last_read_with_grad_ = false;
   SaveTicket ticket_, materialised_;
   size_t place_ = 0;  // planned: in the list of all
   bool planned_ = false, read_ = false, ended_ = false;

@@ -5,8 +5,10 @@ error texts. See probe.py.
 """
 
 import backward_programs
+import mode_programs
 import module_programs
 import random_programs
+import thread_programs
 import write_programs
 from probe import main, names
 
@@ -14,7 +16,9 @@ from probe import main, names
 GROUPS = {"writes": names(write_programs.__name__),
           "backwards": names(backward_programs.__name__),
           "random": names(random_programs.__name__),
-          "modules": names(module_programs.__name__)}
+          "modules": names(module_programs.__name__),
+          "modes": names(mode_programs.__name__),
+          "threads": names(thread_programs.__name__)}
 CASES = {name: group for group, group_names in GROUPS.items()
          for name in group_names}
 

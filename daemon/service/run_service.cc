@@ -17,6 +17,7 @@ namespace {
 
 constexpr absl::Duration kLongestCall = absl::Seconds(30);
 constexpr size_t kMaxSelector = 512;
+constexpr int kMostBuckets = 10'000;
 
 absl::Status CheckSelector(const std::string& selector) {
   if (selector.size() > kMaxSelector) {
@@ -172,12 +173,41 @@ absl::Status AddMemorySteps(ReadSession& session, int64_t run,
   return absl::OkStatus();
 }
 
+absl::Status Curves(ReadSession& session, int64_t run,
+                    const v1::QueryTimelineRequest& request,
+                    v1::QueryTimelineResponse* response) {
+  if (request.curve_buckets() < 0 || request.curve_buckets() > kMostBuckets) {
+    return WithNext(absl::InvalidArgumentError(absl::StrCat(
+                        request.curve_buckets(), " buckets for a curve")),
+                    absl::StrCat("ask for 1 to ", kMostBuckets));
+  }
+  MemoryCurveFilter filter;
+  filter.first_step = request.first_step() == 0 ? -1 : request.first_step();
+  filter.last_step = request.last_step() > 0 ? request.last_step() : INT64_MAX;
+  filter.buckets = request.curve_buckets();
+  if (request.has_device()) filter.device = request.device();
+  filter.category = request.category();
+  absl::StatusOr<std::vector<v1::MemoryCurve>> curves =
+      session.MemoryCurves(run, filter);
+  if (absl::IsInvalidArgument(curves.status())) {
+    return WithNext(curves.status(),
+                    "see docs/memory_events.md for their names");
+  }
+  if (!curves.ok()) return curves.status();
+  for (v1::MemoryCurve& curve : *curves) {
+    *response->add_curves() = std::move(curve);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 // First all step totals, then all events: a token says which and from where.
 absl::Status RunService::TimelinePage(ReadSession& session, int64_t run,
                                       const v1::QueryTimelineRequest& request,
                                       v1::QueryTimelineResponse* response) {
+  if (request.curve_buckets() != 0)
+    return Curves(session, run, request, response);
   absl::StatusOr<int64_t> size = PageSize(request.page_size());
   if (!size.ok()) return size.status();
   PageToken from{'s', request.first_step(), 0};

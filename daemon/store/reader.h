@@ -56,6 +56,13 @@ struct EventPage {
   std::optional<EventPlace> next;
 };
 
+struct MemoryCurveFilter {
+  int64_t first_step = 0, last_step = 0;  // inclusive
+  int64_t buckets = 0;                    // at least 1
+  std::optional<int64_t> device;
+  std::string category;  // empty: all together
+};
+
 class Reader;
 
 class ReadSession {
@@ -91,6 +98,9 @@ class ReadSession {
   absl::StatusOr<std::vector<v1::MemoryStep>> MemorySteps(int64_t run,
                                                           int64_t first,
                                                           int64_t last);
+  // kInvalidArgument: no such category.
+  absl::StatusOr<std::vector<v1::MemoryCurve>> MemoryCurves(
+      int64_t run, const MemoryCurveFilter& filter);
   // What a report of that step says of device memory.
   absl::StatusOr<StoredMemory> Memory(int64_t run, int64_t step);
   // All whose id begins so, newest first; "@last": the newest.

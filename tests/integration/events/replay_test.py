@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+import grpc
 import pytest
 
 HERE = pathlib.Path(__file__).parent
@@ -256,3 +257,61 @@ def test_exports_hold_every_step_and_device(replayed):
         assert int(line["memory_peak_reserved_bytes"]) == peak["reserved"]
         assert int(line["memory_end_bytes"]) == sum(
             row["moments"]["end"][name] for name in event_truth.CATEGORIES)
+
+
+def values(row, category):
+    """Of the step's moments: when, and how many bytes."""
+    return [(moment["time"], moment[category] if category else sum(
+        moment[name] for name in event_truth.CATEGORIES))
+        for moment in row["moments"].values()]
+
+
+@pytest.mark.parametrize("category", ["", "activation", "temporary"])
+@pytest.mark.parametrize("buckets", [1, 3, 10000])
+def test_curves_keep_the_least_and_the_most_of_every_step(
+        replayed, buckets, category):
+    answer = replayed.daemon.client().call(
+        "QueryTimeline", run=replayed.id, curve_buckets=buckets,
+        category=category)
+
+    assert not answer.steps and not answer.memory_steps
+    assert [curve.device for curve in answer.curves] == sorted(replayed.devices)
+    for curve in answer.curves:
+        rows = {row["step"]: values(row, category)
+                for row in replayed.devices[curve.device].rows}
+        assert 0 < len(curve.buckets) <= buckets
+        steps = []
+        for bucket in curve.buckets:
+            mine = [step for step in rows
+                    if bucket.first_step <= step <= bucket.last_step]
+            moments = [one for step in mine for one in rows[step]]
+            assert (bucket.min_bytes, bucket.max_bytes) == (
+                min(size for _, size in moments),
+                max(size for _, size in moments))
+            assert bucket.last_bytes in {
+                size for when, size in moments if when == bucket.end_ns}
+            assert (bucket.begin_ns, bucket.end_ns) == (
+                min(moments)[0], max(moments)[0])
+            assert bucket.max_bytes in [size for _, size
+                                        in rows[bucket.max_step]]
+            steps += mine
+        assert steps == sorted(rows)
+        if buckets == 10000:
+            assert len(curve.buckets) == len(rows)
+
+
+def test_curves_of_one_device_and_a_range_of_steps(replayed):
+    client = replayed.daemon.client()
+    last = max(row["step"] for row in replayed.devices[0].rows)
+    answer = client.call("QueryTimeline", run=replayed.id, curve_buckets=5,
+                         device=0, first_step=last, last_step=last)
+    assert [curve.device for curve in answer.curves] == [0]
+    # From step 0 on means with all that was before it.
+    assert [(one.first_step, one.last_step)
+            for one in answer.curves[0].buckets] == [
+                (step, step) for step in ([-1, 0] if last == 0 else [last])]
+    for wrong in dict(curve_buckets=10001), dict(curve_buckets=5,
+                                                 category="gpu"):
+        with pytest.raises(grpc.RpcError) as error:
+            client.call("QueryTimeline", run=replayed.id, **wrong)
+        assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -224,7 +224,7 @@ void AddExport(CLI::App& app, Shell& shell) {
   auto flags = std::make_shared<ExportFlags>();
   AddSelection(verb, &flags->selection);
   verb->add_option("--format", flags->format,
-                   "json (default): everything; csv: a line a step and device")
+                   "json (default): all; csv: steps and devices")
       ->check(CLI::IsMember({"json", "csv"}).description(""))
       ->type_name("F");
   verb->callback([&shell, flags] {

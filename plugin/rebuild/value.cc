@@ -15,6 +15,13 @@ Value::Value(const at::Tensor& tensor)
       device(tensor.device()),
       stream(CurrentStream(device)) {}
 
+void Value::release_resources() {
+  recipe.reset();
+  twin.reset();
+  plan.reset();
+  rebuilt = c10::Storage();
+}
+
 bool Value::Usable() const {
   return !overwritten && address.use_count() > 0 &&
          counter.current_version() - version <= tolerated &&

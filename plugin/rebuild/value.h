@@ -77,6 +77,8 @@ class WeakValue {
 
 struct Value final : c10::intrusive_ptr_target {
   explicit Value(const at::Tensor& tensor);
+  // Its source may still know it by `cast`, and is kept by its recipe.
+  void release_resources() override;
 
   // Whether the storage is alive and still has these contents.
   bool Usable() const;

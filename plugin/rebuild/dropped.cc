@@ -146,7 +146,8 @@ at::Tensor Dropped::Read() {
     }
     content = value_;
   }
-  at::Tensor rebuilt = layout_.Over(Obtain(content));
+  at::Tensor rebuilt = layout_.Over(original_.defined() ? ObtainAfresh(content)
+                                                        : Obtain(content));
   rebuilt.unsafeGetTensorImpl()->set_version_counter(counter_);
   if (original_.defined()) Verify(rebuilt);
   if (c10::GradMode::is_enabled()) rebuilt = SavedAgain(std::move(rebuilt));
@@ -281,8 +282,11 @@ void Dropped::Verify(const at::Tensor& rebuilt) const {
                                                         : at::kLong;
   if (at::equal(rebuilt.view(bits), original_.view(bits))) return;
   SayTrouble("verify",
-             "INVACT_VERIFY=1: a rebuilt tensor differs from the saved one; "
-             "please report this with the job's torch version and model");
+             "INVACT_VERIFY=1: a rebuilt tensor differs from the saved one. "
+             "Either the program writes to what it is rebuilt from by what is "
+             "no call of an op (NumPy, ctypes, a kernel of its own), or this "
+             "is a mistake of invact's: please report it with the job's torch "
+             "version and model");
 }
 
 std::vector<RebuiltStorage> RebuiltStorages() noexcept {

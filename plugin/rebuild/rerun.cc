@@ -46,7 +46,10 @@ c10::Storage ObtainApart(const ValuePtr& value) {
 
 }  // namespace
 
-c10::Storage Obtain(const ValuePtr& value) {
+namespace {
+
+// `afresh`: not its own storage where there is another way.
+c10::Storage Obtain(const ValuePtr& value, bool afresh) {
   const c10::StreamId stream = CurrentStream(value->device);
   std::shared_ptr<const Recipe> recipe;
   ValuePtr twin;
@@ -54,8 +57,10 @@ c10::Storage Obtain(const ValuePtr& value) {
   {
     std::lock_guard lock(RebuildLock());
     if (value->rebuilt && value->rebuilt_on == stream) return value->rebuilt;
-    if (value->Usable()) there = value->Take();
     recipe = value->recipe;
+    if (value->Usable() && !(afresh && recipe != nullptr)) {
+      there = value->Take();
+    }
     twin = value->twin;
   }
   if (there) {
@@ -88,6 +93,11 @@ c10::Storage Obtain(const ValuePtr& value) {
   }
   return storage;
 }
+
+}  // namespace
+
+c10::Storage Obtain(const ValuePtr& value) { return Obtain(value, false); }
+c10::Storage ObtainAfresh(const ValuePtr& value) { return Obtain(value, true); }
 
 c10::Storage CopyOf(const c10::Storage& storage) {
   const BelowAutograd below;

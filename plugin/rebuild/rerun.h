@@ -15,9 +15,13 @@ namespace invact {
 // something that announced no write.
 c10::Storage Obtain(const ValuePtr& value);
 
-// The same, with the work done on the stream that the value was made on, and
-// before whatever the caller's stream does next. Never its own storage: that
-// may be what is about to be written.
+// The same, run again even where its own storage is alive, to be compared with
+// that.
+c10::Storage ObtainAfresh(const ValuePtr& value);
+
+// The same as Obtain, with the work done on the stream that the value was made
+// on, and before whatever the caller's stream does next. Never its own storage:
+// that may be what is about to be written.
 c10::Storage ObtainBeforeWrite(const ValuePtr& value);
 
 // Another storage with the same bytes.

@@ -26,7 +26,8 @@ constexpr const char* kKeys[] = {
     "INVACT_STATE_DIR",     "INVACT_SPOOL_DIR", "INVACT_EXCLUDE",
     "INVACT_CHECKPOINT",    "INVACT_BITS",      "INVACT_KERNELS",
     "INVACT_LOG",           "INVACT_DISABLE",   "INVACT_COMPARE_POLICY",
-    "INVACT_COMPARE_ROUND", "INVACT_DIGEST",    "INVACT_EVENTS"};
+    "INVACT_COMPARE_ROUND", "INVACT_DIGEST",    "INVACT_EVENTS",
+    "INVACT_CUPTI"};
 
 const char* NearestKey(std::string_view key) {
   return *std::min_element(std::begin(kKeys), std::end(kKeys),
@@ -237,6 +238,23 @@ class Reader {
     }
   }
 
+  void Cupti() {
+    const std::string text = Value(environment_, "INVACT_CUPTI");
+    config_->injection = Value(environment_, "CUDA_INJECTION64_PATH");
+    if (text.empty() || text == "0") return;
+    if (text == "1") {
+      config_->cupti = Config::Cupti::kOn;
+    } else if (text == "sources") {
+      config_->cupti = Config::Cupti::kSources;
+    } else {
+      return Bad("INVACT_CUPTI", text, "is none of 0, 1, sources");
+    }
+    if (!config_->events) {
+      Bad("INVACT_CUPTI", text,
+          "needs the account of device memory: give INVACT_EVENTS=1, too");
+    }
+  }
+
   void LogLevel() {
     const std::string text = Value(environment_, "INVACT_LOG");
     if (text.empty() || text == "info") return;
@@ -342,6 +360,7 @@ Config ParseConfig(
   reader.Daemon();
   reader.Bits();
   reader.Events();
+  reader.Cupti();
   reader.LogLevel();
   reader.UnknownKeys();
   return config;

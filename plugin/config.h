@@ -35,8 +35,10 @@ struct Config {
   bool digest = false;          // INVACT_DIGEST=1
   bool events = false;          // INVACT_EVENTS=1 or file:PATH
   std::string events_file;      // empty: none is written
-  bool disabled = false;        // INVACT_DISABLE=1
-  bool bad_value = false;       // said at the first save: the job runs plain
+  enum class Cupti { kOff, kOn, kSources } cupti = Cupti::kOff;  // INVACT_CUPTI
+  std::string injection;   // another's CUDA_INJECTION64_PATH
+  bool disabled = false;   // INVACT_DISABLE=1
+  bool bad_value = false;  // said at the first save: the job runs plain
 };
 
 // Reads the process's environment. Complaints (one line each, "invact: ...")

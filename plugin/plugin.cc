@@ -14,6 +14,7 @@
 
 #include "plugin/checkpoint/region.h"
 #include "plugin/config.h"
+#include "plugin/cupti/gpu_memory.h"
 #include "plugin/digest/digests.h"
 #include "plugin/digest/leaves.h"
 #include "plugin/events/memory_events.h"
@@ -44,6 +45,7 @@ namespace {
 void InForkedChild() {
   g_forked_child.store(true);
   g_memory_events_wanted.store(false);
+  g_gpu_memory_wanted.store(false);
   g_guest_mode.store(GuestMode::kOff);
 }
 
@@ -143,6 +145,7 @@ int Start(const invact_start& start) {
   }
   if (config.events && TorchHasCuda()) {
     WantMemoryEvents(config.events_file);
+    WantGpuMemory(config.cupti, config.injection);
     WatchOptimizers();
     // Gradients are then not told apart.
     if (!WatchLeaves(&error)) SayTrouble("events-gradients", error);

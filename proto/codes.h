@@ -102,7 +102,15 @@ namespace invact {
   X("forward_begin", kForwardBegin)         \
   X("optimizer_begin", kOptimizerBegin)     \
   X("optimizer_end", kOptimizerEnd)         \
-  X("allocator_stats", kAllocatorStats)
+  X("allocator_stats", kAllocatorStats)     \
+  X("cupti_alloc", kCuptiAlloc)             \
+  X("cupti_free", kCuptiFree)               \
+  X("cupti_pool", kCuptiPool)               \
+  X("cupti_lost", kCuptiLost)               \
+  X("cupti_gap_begin", kCuptiGapBegin)      \
+  X("cupti_gap_end", kCuptiGapEnd)          \
+  X("device_used", kDeviceUsed)             \
+  X("device_foreign", kDeviceForeign)
 
 // What a block of device memory is for. name, C++ name
 #define INVACT_MEMORY_CATEGORIES(X)     \

@@ -15,13 +15,24 @@
 //                     (`action`: a MemoryCategory)
 //   allocator_stats   reserved   allocated        asked for,  -
 //                     bytes      bytes            awaiting frees included
+//   cupti_alloc,      of it      asked for        its pool,   scope named
+//    cupti_free                                   0: none     after a library
+//                     (`action`: CUPTI's kind of memory, 3: of the device)
+//   cupti_pool        of it      its size         of it       -
+//   cupti_lost        -          records lost     -           -
+//   device_used       device's   used             torch's     -
+//                     bytes                       reserved
+//                     (`action`: a ForeignKnown)
+//   device_foreign    -          used by it       -           as cupti_alloc
 //   step_begin, backward_begin, step_end, forward_begin, optimizer_begin,
-//    optimizer_end, baseline_begin, baseline_end: marks, nothing else
+//    optimizer_end, baseline_begin, baseline_end, cupti_gap_begin,
+//    cupti_gap_end: marks, nothing else
 //
 // `free` is the request: torch's allocated bytes fall with it. A block that
 // another stream still uses stays mapped until its `free_completed`. `site` is
 // kNoSite where there is no scope. Every event has its device, its time and its
-// thread; `step` is that of the last step mark.
+// thread; `step` is that of the last step mark. What CUPTI tells comes late, in
+// batches at step marks; its times are those of the operations.
 #ifndef INVACT_PLUGIN_EVENTS_EVENT_H_
 #define INVACT_PLUGIN_EVENTS_EVENT_H_
 

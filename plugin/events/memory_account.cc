@@ -24,12 +24,15 @@ void MemoryAccount::OnEvent(const Record& event) {
       return FreeCompleted(event);
     case EventKind::kBaselineSegment:
       reserved_ += event.bytes;
+      segments_.Add(event.address, event.bytes);
       return;
     case EventKind::kSegmentAlloc:
     case EventKind::kSegmentMap:
+      segments_.Add(event.address, event.bytes);
       return Reserve(event.bytes);
     case EventKind::kSegmentFree:
     case EventKind::kSegmentUnmap:
+      segments_.Remove(event.address, event.bytes);
       return Reserve(-event.bytes);
     case EventKind::kOom:
       return NoteOutOfMemory(event);
@@ -47,6 +50,16 @@ void MemoryAccount::OnEvent(const Record& event) {
     case EventKind::kGap:
       ++oddities_.gaps;
       return;
+    case EventKind::kDeviceUsed:
+    case EventKind::kDeviceForeign:
+      return device_.OnEvent(event);
+    case EventKind::kCuptiAlloc:
+    case EventKind::kCuptiFree:
+    case EventKind::kCuptiPool:
+    case EventKind::kCuptiLost:
+    case EventKind::kCuptiGapBegin:
+    case EventKind::kCuptiGapEnd:
+      return;  // kept where CUPTI's own order can be undone (plugin/cupti)
     default:
       return Mark(event);
   }
@@ -174,6 +187,7 @@ void MemoryAccount::BeginBaseline() {
   ++baseline_;
   in_baseline_ = true;
   reserved_ = 0;
+  segments_.Clear();
   Count(kNoSite, MemoryCategory::kUnknown, -together_bytes_);
   together_bytes_ = together_awaiting_ = 0;
 }

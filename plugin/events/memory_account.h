@@ -22,7 +22,9 @@
 
 #include <vector>
 
+#include "plugin/events/device_bytes.h"
 #include "plugin/events/event.h"
+#include "plugin/events/segments.h"
 #include "plugin/events/shares.h"
 #include "plugin/pointer_map.h"
 
@@ -121,6 +123,8 @@ class MemoryAccount {
   ByCategory by_category() const { return shares_.Now(); }
   MemoryPhase phase() const { return phase_; }
   const Oddities& oddities() const { return oddities_; }
+  const Segments& segments() const { return segments_; }
+  const DeviceSamples& device() const { return device_; }
   const Reconciled& reconciled() const { return reconciled_; }  // the newest
   const OutOfMemoryNote& out_of_memory() const { return out_of_memory_; }
 
@@ -198,6 +202,8 @@ class MemoryAccount {
   std::vector<uint32_t> scope_of_site_;
   Reconciled reconciled_;
   Oddities oddities_;
+  Segments segments_;
+  DeviceSamples device_;
   OutOfMemoryNote out_of_memory_;
 };
 

@@ -98,4 +98,32 @@ std::string OutOfMemoryLine(int device, const MemoryAccount& account,
          Largest(note.holders, scopes);
 }
 
+std::string DeviceLine(int device, const DeviceBytes& bytes, int64_t pinned,
+                       const std::vector<std::string>& scopes) {
+  if (bytes.time_ns == 0) return "";
+  std::string text = "device " + std::to_string(device) + ": " +
+                     Bytes(bytes.used) + " of " + Bytes(bytes.total) +
+                     " used after step " + std::to_string(bytes.step) +
+                     " (measured): torch " + Bytes(bytes.reserved);
+  if (bytes.known != ForeignKnown::kNo) {
+    text += ", other libraries " + Bytes(bytes.foreign);
+    std::string named;
+    for (const DeviceBytes::Holder& holder : bytes.holders) {
+      if (holder.scope >= scopes.size()) continue;
+      named += (named.empty() ? " (" : ", ") + scopes[holder.scope] + " " +
+               Bytes(holder.bytes);
+    }
+    text += named.empty() ? "" : named + ")";
+  }
+  // Below 0: what is known is not of the same moment as the device's number.
+  text +=
+      ", untracked " + (bytes.untracked() < 0 ? "-" + Bytes(-bytes.untracked())
+                                              : Bytes(bytes.untracked()));
+  if (pinned > 0) text += "; pinned memory of the host " + Bytes(pinned);
+  if (bytes.known == ForeignKnown::kUncertain) {
+    text += "; records of CUPTI were missed, so other libraries are uncertain";
+  }
+  return text;
+}
+
 }  // namespace invact

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "plugin/events/device_bytes.h"
 #include "plugin/events/memory_account.h"
 
 namespace invact {
@@ -17,6 +18,11 @@ std::string PeakLine(int device, const MemoryAccount& account,
 // The first out-of-memory with its largest holders; empty where there was none.
 std::string OutOfMemoryLine(int device, const MemoryAccount& account,
                             const std::vector<std::string>& scopes);
+
+// How much of the device was used and who had it; empty where it was never
+// asked. `pinned`: bytes of the host's memory that CUPTI knows of, now.
+std::string DeviceLine(int device, const DeviceBytes& bytes, int64_t pinned,
+                       const std::vector<std::string>& scopes);
 
 }  // namespace invact
 

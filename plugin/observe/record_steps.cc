@@ -2,6 +2,7 @@
 // fixes its totals and ends it.
 #include <c10/core/StorageImpl.h>
 
+#include "plugin/cupti/gpu_memory.h"
 #include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
 #include "plugin/observe/events.h"
@@ -27,6 +28,7 @@ void Recorder::OutermostCall() noexcept {
   }
   AttachMemoryEventsIfWanted();
   MarkMemoryIfWanted(EventKind::kForwardBegin, steps_.index());
+  MarkGpuMemoryIfWanted(EventKind::kForwardBegin, steps_.index());
   const AllocatorBytes now = ReadAllocator();
   std::lock_guard lock(mutex_);
   // The last one before the first save: calls in between (an evaluation) saved
@@ -55,6 +57,7 @@ void Recorder::BeginStep() noexcept {
   MarkDevice(StepMark::kBegin);
   AttachMemoryEventsIfWanted();
   MarkMemoryIfWanted(EventKind::kStepBegin, steps_.index());
+  MarkGpuMemoryIfWanted(EventKind::kStepBegin, steps_.index());
   PublishNotes();
 }
 
@@ -157,6 +160,7 @@ int64_t Recorder::EndBackward(bool complete) noexcept {
   }
   MarkDevice(StepMark::kEnd);
   MarkMemoryIfWanted(EventKind::kStepEnd, steps_.index());
+  MarkGpuMemoryIfWanted(EventKind::kStepEnd, steps_.index());
   const AllocatorBytes allocator = ReadAllocator();
   const DeviceSeconds device = TakeDeviceSeconds();
   const int64_t now = MonotonicNs();

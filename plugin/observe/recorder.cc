@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "plugin/cupti/gpu_memory.h"
 #include "plugin/digest/digests.h"
 #include "plugin/events/memory_events.h"
 #include "plugin/guard.h"
@@ -174,10 +175,9 @@ void Recorder::Finish(int status) noexcept {
     return;
   }
   FinishDigests();
-  if (MemoryEventsWanted()) {
-    FinishMemoryEvents(ScopeNames(),
-                       config_.rank == 0 && config_.log != Config::Log::kError);
-  }
+  const bool say = config_.rank == 0 && config_.log != Config::Log::kError;
+  if (MemoryEventsWanted()) FinishMemoryEvents(ScopeNames(), say);
+  if (GpuMemoryWanted()) FinishGpuMemory(ScopeNames(), say);
   SayUnmatchedExcludes();
   PublishNotes();
   std::lock_guard lock(mutex_);

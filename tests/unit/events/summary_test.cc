@@ -68,5 +68,36 @@ TEST(Summary, SaysWhenTheOptimizerMadeThePeak) {
             "step 0, 0 B reserved (measured): temporary 64 B");
 }
 
+TEST(Summary, TakesTheUsedBytesOfADeviceApart) {
+  MemoryAccount account;
+  EXPECT_EQ(DeviceLine(0, account.device().largest(), 0, kScopes), "");
+  const auto told = [&](EventKind kind, uint64_t address, int64_t bytes,
+                        uint64_t stream, uint32_t site, ForeignKnown known) {
+    Record event = {};
+    event.time_ns = 5;
+    event.kind = static_cast<uint8_t>(kind);
+    event.address = address;
+    event.bytes = bytes;
+    event.stream = stream;
+    event.site = site;
+    event.step = 7;
+    event.action = static_cast<uint8_t>(known);
+    account.OnEvent(event);
+  };
+  told(kDeviceUsed, 100 << 20, 60 << 20, 40 << 20, kNoSite,
+       ForeignKnown::kUncertain);
+  told(kDeviceForeign, 0, 8 << 20, 0, 1, ForeignKnown::kNo);
+  told(kDeviceForeign, 0, 2 << 20, 0, kNoSite, ForeignKnown::kNo);
+  told(kDeviceUsed, 100 << 20, 50 << 20, 45 << 20, kNoSite, ForeignKnown::kNo);
+  EXPECT_EQ(DeviceLine(0, account.device().largest(), 3 << 20, kScopes),
+            "device 0: 60.0 MiB of 100.0 MiB used after step 7 (measured): "
+            "torch 40.0 MiB, other libraries 10.0 MiB (encoder.0 8.0 MiB), "
+            "untracked 10.0 MiB; pinned memory of the host 3.0 MiB; records of "
+            "CUPTI were missed, so other libraries are uncertain");
+  EXPECT_EQ(DeviceLine(0, account.device().newest(), 0, kScopes),
+            "device 0: 50.0 MiB of 100.0 MiB used after step 7 (measured): "
+            "torch 45.0 MiB, untracked 5.0 MiB");
+}
+
 }  // namespace
 }  // namespace invact

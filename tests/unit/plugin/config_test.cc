@@ -66,6 +66,8 @@ TEST(Config, RefusesBadValuesAndSaysWhatToWrite) {
   ExpectRefused("INVACT_DIGEST", "yes", "neither 0 nor 1");
   ExpectRefused("INVACT_EVENTS", "yes", "none of 0, 1, file:PATH");
   ExpectRefused("INVACT_EVENTS", "file:", "none of 0, 1, file:PATH");
+  ExpectRefused("INVACT_CUPTI", "all", "none of 0, 1, sources");
+  ExpectRefused("INVACT_CUPTI", "1", "INVACT_EVENTS=1");
   ExpectRefused("INVACT_DISABLE", "true", "neither 0 nor 1");
   ExpectRefused("INVACT_BITS", "loose", "packed");
   ExpectRefused("INVACT_LOG", "verbose", "ledger");
@@ -79,6 +81,18 @@ TEST(Config, EventsAreCountedAndWrittenWhereAsked) {
   EXPECT_EQ(Parse({{"INVACT_EVENTS", "1"}}).config.events_file, "");
   EXPECT_TRUE(Parse({{"INVACT_EVENTS", "file:/a b"}}).config.events);
   EXPECT_EQ(Parse({{"INVACT_EVENTS", "file:/a b"}}).config.events_file, "/a b");
+}
+
+TEST(Config, CuptiIsUsedWhereAskedTogetherWithEvents) {
+  using Cupti = Config::Cupti;
+  EXPECT_EQ(Parse({{"INVACT_EVENTS", "1"}}).config.cupti, Cupti::kOff);
+  const auto with = [](const char* value) {
+    return Parse({{"INVACT_EVENTS", "1"}, {"INVACT_CUPTI", value}})
+        .config.cupti;
+  };
+  EXPECT_EQ(with("0"), Cupti::kOff);
+  EXPECT_EQ(with("1"), Cupti::kOn);
+  EXPECT_EQ(with("sources"), Cupti::kSources);
 }
 
 TEST(Config, EmptyValueCountsAsNotSet) {

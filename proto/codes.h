@@ -71,6 +71,9 @@ namespace invact {
   X("NO_CHEAPER_BASE", kNoCheaperBase,                                         \
     "what it could be rebuilt from would have to be held for it and is no "    \
     "smaller")                                                                 \
+  X("REBUILD_TOO_SLOW", kRebuildTooSlow,                                       \
+    "it could be rebuilt, but only by reading and writing more than four "     \
+    "times its bytes")                                                         \
   X("GRAPH_CAPTURE", kGraphCapture,                                            \
     "a CUDA graph is being captured, where the state of the random generator " \
     "can't be read for a second forward")

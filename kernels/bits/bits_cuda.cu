@@ -9,7 +9,12 @@ namespace invact::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWide = 32;  // elements a thread where everything is aligned
+// Where everything is aligned a thread has kGroups times kWide elements. What
+// is written lies a block's width apart, so that the threads of a warp write
+// neighbouring sixteen bytes.
+constexpr int kWide = 16;
+constexpr int kGroups = 2;
+constexpr int kNarrow = 8;  // elements a thread elsewhere, one by one
 
 struct alignas(16) Sixteen {
   uint64_t eight[2];
@@ -31,16 +36,16 @@ __device__ void UnpackTail(const uint8_t* bits, uint8_t* bytes, int64_t first,
   for (int64_t i = first; i < n; ++i) bytes[i] = bits[i / 8] >> (i % 8) & 1;
 }
 
-// kElements a thread: kWide by wide accesses, or 8 one by one.
-template <int kElements>
+__device__ int64_t FirstOf(int elements_a_block, int elements_a_thread) {
+  return blockIdx.x * static_cast<int64_t>(elements_a_block) +
+         threadIdx.x * elements_a_thread;
+}
+
 __global__ void __launch_bounds__(kThreads)
-    PackKernel(const uint8_t* bytes, uint8_t* bits, int64_t n) {
-  const int64_t i =
-      (blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x) * kElements;
-  if (i >= n) return;
-  const int64_t end = n - i < kElements ? n : i + kElements;
-  if (kElements == 8 || end - i < kElements) {
-    PackTail(bytes, bits, i, end);
+    PackWide(const uint8_t* bytes, uint8_t* bits, int64_t n) {
+  const int64_t i = FirstOf(kThreads * kWide * kGroups, kWide * kGroups);
+  if (i + kWide * kGroups > n) {
+    PackTail(bytes, bits, i, n);
     return;
   }
   const auto* from = reinterpret_cast<const Sixteen*>(bytes + i);
@@ -50,21 +55,32 @@ __global__ void __launch_bounds__(kThreads)
                   PackEight(b.eight[0]), PackEight(b.eight[1]));
 }
 
-template <int kElements>
 __global__ void __launch_bounds__(kThreads)
-    UnpackKernel(const uint8_t* bits, uint8_t* bytes, int64_t n) {
-  const int64_t i =
-      (blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x) * kElements;
-  if (i >= n) return;
-  const int64_t end = n - i < kElements ? n : i + kElements;
-  if (kElements == 8 || end - i < kElements) {
-    UnpackTail(bits, bytes, i, end);
-    return;
+    PackNarrow(const uint8_t* bytes, uint8_t* bits, int64_t n) {
+  const int64_t i = FirstOf(kThreads * kNarrow, kNarrow);
+  if (i < n) PackTail(bytes, bits, i, n - i < kNarrow ? n : i + kNarrow);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    UnpackWide(const uint8_t* bits, uint8_t* bytes, int64_t n) {
+  const int64_t first = FirstOf(kThreads * kWide * kGroups, kWide);
+#pragma unroll
+  for (int group = 0; group < kGroups; ++group) {
+    const int64_t i = first + group * kThreads * kWide;
+    if (i + kWide <= n) {
+      const uchar2 set = *reinterpret_cast<const uchar2*>(bits + i / 8);
+      *reinterpret_cast<Sixteen*>(bytes + i) = {
+          {UnpackEight(set.x), UnpackEight(set.y)}};
+    } else if (i < n) {
+      UnpackTail(bits, bytes, i, n);
+    }
   }
-  const uchar4 set = *reinterpret_cast<const uchar4*>(bits + i / 8);
-  auto* to = reinterpret_cast<Sixteen*>(bytes + i);
-  to[0] = {{UnpackEight(set.x), UnpackEight(set.y)}};
-  to[1] = {{UnpackEight(set.z), UnpackEight(set.w)}};
+}
+
+__global__ void __launch_bounds__(kThreads)
+    UnpackNarrow(const uint8_t* bits, uint8_t* bytes, int64_t n) {
+  const int64_t i = FirstOf(kThreads * kNarrow, kNarrow);
+  if (i < n) UnpackTail(bits, bytes, i, n - i < kNarrow ? n : i + kNarrow);
 }
 
 using Kernel = void (*)(const uint8_t*, uint8_t*, int64_t);
@@ -73,7 +89,8 @@ int Run(Kernel wide, Kernel narrow, bool aligned, void* stream,
         const void* from, void* to, int64_t n) {
   if (n < 0) return cudaErrorInvalidValue;
   if (n == 0) return cudaSuccess;
-  const int64_t elements = int64_t{kThreads} * (aligned ? kWide : 8);
+  const int64_t elements =
+      int64_t{kThreads} * (aligned ? kWide * kGroups : kNarrow);
   const int64_t blocks = n / elements + (n % elements != 0);
   if (blocks > INT32_MAX) return cudaErrorInvalidValue;
   (aligned ? wide : narrow)<<<static_cast<unsigned>(blocks), kThreads, 0,
@@ -93,13 +110,13 @@ bool Aligned(const void* bytes, const void* bits) {
 extern "C" int invact_pack_bits_cuda(void* stream, const void* bytes,
                                      void* bits, int64_t n) {
   using namespace invact::kernels;
-  return Run(PackKernel<kWide>, PackKernel<8>, Aligned(bytes, bits), stream,
-             bytes, bits, n);
+  return Run(PackWide, PackNarrow, Aligned(bytes, bits), stream, bytes, bits,
+             n);
 }
 
 extern "C" int invact_unpack_bits_cuda(void* stream, const void* bits,
                                        void* bytes, int64_t n) {
   using namespace invact::kernels;
-  return Run(UnpackKernel<kWide>, UnpackKernel<8>, Aligned(bytes, bits), stream,
-             bits, bytes, n);
+  return Run(UnpackWide, UnpackNarrow, Aligned(bytes, bits), stream, bits,
+             bytes, n);
 }

@@ -37,8 +37,8 @@ struct Plan {
   bool vector = true;
 };
 
-// Whole tensors are walked in storage order: all must be laid out alike, and
-// plainly where something is broadcast.
+// Whole tensors are walked in storage order: all must be laid out alike or be
+// plain rows of one length, and plain where something is broadcast.
 bool Fits(const FusedKernel& kernel, c10::ArrayRef<at::Tensor> inputs,
           c10::ArrayRef<at::Tensor> outputs, Plan* plan) {
   const Program& program = kernel.program;
@@ -61,8 +61,12 @@ bool Fits(const FusedKernel& kernel, c10::ArrayRef<at::Tensor> inputs,
   plan->vector = !broadcast || plan->cols % GroupOf(program) == 0;
   const auto whole = [&](const at::Tensor& tensor) {
     plan->vector &= AlignedTo16(tensor.const_data_ptr());
-    return tensor.sizes() == first.sizes() &&
-           tensor.strides() == first.strides();
+    if (tensor.sizes() == first.sizes()) {
+      return tensor.strides() == first.strides();
+    }
+    return tensor.is_contiguous() && first.is_contiguous() &&
+           tensor.numel() == plan->n && tensor.dim() > 0 &&
+           tensor.size(-1) == plan->cols;
   };
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (!IsOf(outputs[i], program.steps[program.outputs[i]].result) ||

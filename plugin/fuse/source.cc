@@ -7,21 +7,24 @@ namespace invact::fuse {
 
 namespace {
 
+// A pair is rounded to bfloat16 at four times the rate of one number, and with
+// the number as its upper half it is the rounded float.
 // Formulas of PyTorch's CUDA kernels. nvcc contracts a product and a sum in
 // them where fmaf is written here; nothing else is contracted.
 constexpr char kPrelude[] = R"(
 typedef unsigned short u16; typedef unsigned char u8; typedef unsigned int u32;
 typedef long long i64;
 struct alignas(16) V16 { u16 v[8]; };
+struct alignas(8) H4 { u16 v[4]; };
 struct alignas(16) V4 { float v[4]; };
 struct alignas(8) V8 { u8 v[8]; };
 #define D static __device__ __forceinline__
 D float bits(u32 x) { return __uint_as_float(x); }
 D float from_bf16(u16 x) { return __uint_as_float((u32)x << 16); }
-D u16 to_bf16(float x) { u16 r; asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
+D float round_bf16(float x) { u32 r; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(x), "f"(0.0f)); return bits(r); }
+D u16 high(float x) { return (u16)(__float_as_uint(x) >> 16); }
 D float from_f16(u16 x) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x)); return r; }
 D u16 to_f16(float x) { u16 r; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
-D float round_bf16(float x) { return from_bf16(to_bf16(x)); }
 D float round_f16(float x) { return from_f16(to_f16(x)); }
 D float op_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 D float op_silu(float x) { return x / (1.0f + expf(-x)); }
@@ -162,8 +165,9 @@ std::string Widened(Dtype dtype, const std::string& raw) {
   }
 }
 
+// The element of a result, which has been rounded to it.
 std::string Narrowed(Dtype dtype, const std::string& value) {
-  if (dtype == Dtype::kBf16) return "to_bf16(" + value + ")";
+  if (dtype == Dtype::kBf16) return "high(" + value + ")";
   if (dtype == Dtype::kF16) return "to_f16(" + value + ")";
   return value;
 }
@@ -268,7 +272,13 @@ class Writer {
     return text + "n, cols";
   }
 
-  // The eight elements from i on, and how the k-th is named.
+  // What `group_` elements of a 16-bit dtype are.
+  const char* Halves() const { return group_ == 4 ? "H4" : "V16"; }
+  const char* GroupType(Dtype dtype) const {
+    return dtype == Dtype::kF32 ? "V4" : Halves();
+  }
+
+  // The elements of a group from i on, and how the k-th is named.
   std::string GroupRead(size_t i, std::string* kth) const {
     const Input& input = program_.inputs[i];
     const std::string p = "p" + Number(i), r = "r" + Number(i);
@@ -284,19 +294,13 @@ class Writer {
     const std::string at = input.pattern == Pattern::kPerColumn ? "col" : "i";
     switch (input.dtype) {
       case Dtype::kF32:
-        if (group_ == 4) {
-          *kth = r + ".v[k]";
-          return "  const V4 " + r + " = *(const V4*)(" + p + " + " + at +
-                 ");\n";
-        }
-        *kth = "(k < 4 ? " + r + "a.v[k & 3] : " + r + "b.v[k & 3])";
-        return "  const V4 " + r + "a = *(const V4*)(" + p + " + " + at +
-               "), " + r + "b = *(const V4*)(" + p + " + " + at + " + 4);\n";
       case Dtype::kBf16:
-      case Dtype::kF16:
+      case Dtype::kF16: {
+        const std::string type = GroupType(input.dtype);
         *kth = Widened(input.dtype, r + ".v[k]");
-        return "  const V16 " + r + " = *(const V16*)(" + p + " + " + at +
-               ");\n";
+        return "  const " + type + " " + r + " = *(const " + type + "*)(" + p +
+               " + " + at + ");\n";
+      }
       case Dtype::kBool:
         if (group_ == 4) {
           *kth = Widened(input.dtype, "(" + r + " >> 8 * k & 255)");
@@ -311,11 +315,6 @@ class Writer {
                (group_ == 4 ? " >> (i & 4)" : "") + ";\n";
     }
     return {};
-  }
-
-  // Written by two accesses: eight float32.
-  bool Pair(size_t output) const {
-    return group_ == 8 && OutputDtype(output) == Dtype::kF32;
   }
 
   void WriteKernels() {
@@ -333,27 +332,19 @@ class Writer {
     std::vector<std::string> kth(Inputs());
     for (size_t i = 0; i < Inputs(); ++i) text_ += GroupRead(i, &kth[i]);
     for (size_t i = 0; i < Outputs(); ++i) {
-      const std::string w = "w" + Number(i);
-      text_ += Pair(i)       ? "  V4 " + w + "a, " + w + "b;\n"
-               : group_ == 4 ? "  V4 " + w + ";\n"
-                             : "  V16 " + w + ";\n";
+      text_ += std::string("  ") + GroupType(OutputDtype(i)) + " w" +
+               Number(i) + ";\n";
     }
     text_ += "#pragma unroll\n  for (int k = 0; k < " + group +
              "; ++k) {\n    compute(";
     for (const std::string& value : kth) text_ += value + ", ";
     for (size_t i = 0; i < Outputs(); ++i) {
-      const std::string w = "w" + Number(i);
-      text_ += i == 0 ? "" : ", ";
-      text_ += Pair(i) ? "k < 4 ? " + w + "a.v[k & 3] : " + w + "b.v[k & 3]"
-                       : w + ".v[k]";
+      text_ += std::string(i == 0 ? "" : ", ") + "w" + Number(i) + ".v[k]";
     }
     text_ += ");\n  }\n";
     for (size_t i = 0; i < Outputs(); ++i) {
-      const std::string w = "w" + Number(i), q = "q" + Number(i);
-      text_ += Pair(i) ? "  *(V4*)(" + q + " + i) = " + w + "a;\n  *(V4*)(" +
-                             q + " + i + 4) = " + w + "b;\n"
-               : group_ == 4 ? "  *(V4*)(" + q + " + i) = " + w + ";\n"
-                             : "  *(V16*)(" + q + " + i) = " + w + ";\n";
+      text_ += std::string("  *(") + GroupType(OutputDtype(i)) + "*)(q" +
+               Number(i) + " + i) = w" + Number(i) + ";\n";
     }
     text_ += "}\n";
   }
@@ -366,16 +357,18 @@ class Writer {
 
 }  // namespace
 
+// Sixteen bytes a thread of the widest dtype, so that the threads of a warp
+// touch whole sectors at once.
 int GroupOf(const Program& program) {
   for (const Input& input : program.inputs) {
     const bool wide =
         input.pattern == Pattern::kFull || input.pattern == Pattern::kPerColumn;
-    if (wide && DtypeBytes(input.dtype) == 2) return 8;
+    if (wide && input.dtype == Dtype::kF32) return 4;
   }
   for (const int32_t output : program.outputs) {
-    if (DtypeBytes(program.steps[output].result) == 2) return 8;
+    if (program.steps[output].result == Dtype::kF32) return 4;
   }
-  return 4;
+  return 8;
 }
 
 std::string Source(const Program& program) { return Writer(program).Write(); }

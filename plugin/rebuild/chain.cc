@@ -36,27 +36,38 @@ int64_t Elements(const Layout& layout) {
   return elements;
 }
 
-// How `operand` is broadcast to `result`.
-std::optional<Pattern> PatternOf(const Layout& operand, const Layout& result) {
-  const auto sizes = operand.sizes.sizes_arrayref();
-  const auto all = result.sizes.sizes_arrayref();
-  if (sizes == all) {
-    return operand.sizes.strides_arrayref() == result.sizes.strides_arrayref()
-               ? std::optional(Pattern::kFull)
-               : std::nullopt;
+int64_t Columns(const Layout& layout) {
+  return layout.sizes.size() == 0 ? 1 : layout.sizes.sizes_arrayref().back();
+}
+
+// Whether a kernel finds the same element at the same place of both: laid out
+// alike, or plain rows of the same length, as before and after a view.
+bool SamePlaces(const Layout& a, const Layout& b) {
+  if (a.sizes.sizes_arrayref() == b.sizes.sizes_arrayref()) {
+    return a.sizes.strides_arrayref() == b.sizes.strides_arrayref();
   }
-  if (!Contiguous(operand) || all.empty() || sizes.size() > all.size()) {
+  return Contiguous(a) && Contiguous(b) && Elements(a) == Elements(b) &&
+         Columns(a) == Columns(b);
+}
+
+// How `operand` of an op is broadcast, where the op's result has the places of
+// `result`.
+std::optional<Pattern> PatternOf(const Layout& operand, const Layout& result) {
+  if (SamePlaces(operand, result)) return Pattern::kFull;
+  if (!Contiguous(operand) || !Contiguous(result) ||
+      operand.sizes.size() == 0) {
     return std::nullopt;
   }
   const int64_t elements = Elements(operand);
   if (elements == 1) return Pattern::kScalar;
-  if (sizes.back() == all.back() && elements == all.back()) {
+  if (elements == Columns(operand) && elements == Columns(result)) {
     return Pattern::kPerColumn;
   }
-  const bool rows =
-      sizes.size() == all.size() && sizes.back() == 1 &&
-      sizes.slice(0, sizes.size() - 1) == all.slice(0, all.size() - 1);
-  return rows ? std::optional(Pattern::kPerRow) : std::nullopt;
+  // As many as there are rows: no dimension of it is broadcast.
+  if (Columns(operand) == 1 && elements * Columns(result) == Elements(result)) {
+    return Pattern::kPerRow;
+  }
+  return std::nullopt;
 }
 
 // Under the lock.
@@ -79,9 +90,11 @@ class Builder {
  private:
   using Operand = fuse::Operand;
 
-  bool SameShape(const Layout& layout) const {
-    return layout.sizes.sizes_arrayref() == shape_.sizes.sizes_arrayref() &&
-           layout.sizes.strides_arrayref() == shape_.sizes.strides_arrayref();
+  // Whether the recipe's output is read as it is, but for a view.
+  bool ReadWhole(const Value& value, const Layout& layout) const {
+    const Layout& made = value.recipe->output;
+    return made.offset == layout.offset && made.dtype == layout.dtype &&
+           SamePlaces(made, layout) && SamePlaces(layout, shape_);
   }
   static bool ToBeMade(const Value& value) {
     return value.recipe != nullptr && !value.Usable() && !value.rebuilt;
@@ -149,8 +162,7 @@ class Builder {
     ValuePtr value = wanted.input->value;
     if (value->twin.defined() && !value->Usable()) value = value->twin;
     if (mask) return MaskFor(value, layout);
-    if (ToBeMade(*value) && value->recipe->output == layout &&
-        SameShape(layout)) {
+    if (ToBeMade(*value) && ReadWhole(*value, layout)) {
       if (const auto step = StepFor(value, /*wanted=*/false)) return step;
     }
     return InputFor(value, layout);
@@ -168,7 +180,7 @@ class Builder {
 
   // A mask that is held as bits is read as bits.
   std::optional<Operand> MaskFor(const ValuePtr& value, const Layout& layout) {
-    if (!SameShape(layout)) return std::nullopt;
+    if (!SamePlaces(layout, shape_)) return std::nullopt;
     if (!ToBeMade(*value) || value->recipe->op->function == nullptr) {
       return InputFor(value, layout);
     }

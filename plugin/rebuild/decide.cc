@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <limits>
-#include <optional>
 #include <utility>
+
+#include "plugin/rebuild/recorded_op.h"
 
 namespace invact {
 
@@ -16,6 +17,7 @@ constexpr int kMaxLooks = 64;
 struct Choice {
   std::vector<Value*> leaves;
   std::vector<Value*> via;
+  std::vector<Value*> run;  // of `via`: their recipes, for this alone
   int looks = kMaxLooks;
 
   bool Has(const Value* value) const {
@@ -42,7 +44,9 @@ int64_t CostOf(Value* value, int64_t limit, Choice* choice);
 int64_t CostOfRecipe(Value* value, int64_t limit, Choice* choice) {
   const size_t leaves = choice->leaves.size();
   const size_t via = choice->via.size();
+  const size_t run = choice->run.size();
   choice->via.push_back(value);
+  choice->run.push_back(value);
   int64_t sum = 0;
   const auto add = [&](Value* input) {
     const int64_t cost = CostOf(input, limit - sum, choice);
@@ -61,6 +65,7 @@ int64_t CostOfRecipe(Value* value, int64_t limit, Choice* choice) {
   if (possible) return sum;
   choice->leaves.resize(leaves);
   choice->via.resize(via);
+  choice->run.resize(run);
   return kNever;
 }
 
@@ -114,37 +119,74 @@ std::unique_ptr<Plan> Hold(const Choice& choice, Trash* trash) {
   return plan;
 }
 
+// One kernel may have it and what it is made from.
+bool Fuses(const Value& value) {
+  if (value.recipe == nullptr) return false;
+  return value.recipe->op->pointwise ||
+         (value.recipe->op->kind == RecordedOp::Kind::kLayerNorm &&
+          value.recipe->statistics.size() == 2);
+}
+
+int64_t BytesOf(const Layout& layout) {
+  int64_t bytes = static_cast<int64_t>(layout.dtype.itemsize());
+  for (const int64_t size : layout.sizes.sizes_arrayref()) bytes *= size;
+  return bytes;
+}
+
+// Bytes that the recipes read and write. Those in between of ops that fuse are
+// neither; of a table no more is read than is taken from it.
+int64_t TrafficOf(const Value& content, const Choice& choice) {
+  const auto runs = [&](const Value* value) {
+    return std::find(choice.run.begin(), choice.run.end(), value) !=
+           choice.run.end();
+  };
+  int64_t bytes = Fuses(content) ? content.bytes : 0;
+  for (const Value* value : choice.run) {
+    if (value->recipe == nullptr) continue;  // a twin
+    const bool fuses = Fuses(*value);
+    if (!fuses) bytes += value->bytes;
+    for (const Recipe::Input& input : value->recipe->inputs) {
+      if (fuses && runs(input.value.get()) && Fuses(*input.value)) continue;
+      bytes += std::min(BytesOf(input.layout), value->bytes);
+    }
+  }
+  return bytes;
+}
+
 // What to hold so that the contents of `value` can be rebuilt for fewer bytes
-// than it has. `content`: ContentOf(value), which has no plan.
-std::optional<Choice> Choose(Value& value, Value& content) {
-  Choice choice;
+// than it has.
+Reason Choose(Value& value, Value& content, Choice* choice) {
   const int64_t cost = &content != &value
-                           ? CostOf(&content, value.bytes, &choice)
+                           ? CostOf(&content, value.bytes, choice)
                        : content.recipe != nullptr
-                           ? CostOfRecipe(&content, content.bytes, &choice)
+                           ? CostOfRecipe(&content, content.bytes, choice)
                            : kNever;
-  if (cost == kNever) return std::nullopt;
-  return choice;
+  if (cost == kNever) return Reason::kNoCheaperBase;
+  const bool slow = TrafficOf(content, *choice) > kMostTraffic * content.bytes;
+  return slow ? Reason::kRebuildTooSlow : Reason::kNone;
 }
 
 }  // namespace
 
 bool CanRebuild(Value& value) {
   Value& content = ContentOf(value);
-  return content.plan != nullptr || Choose(value, content).has_value();
+  Choice choice;
+  return content.plan != nullptr ||
+         Choose(value, content, &choice) == Reason::kNone;
 }
 
-bool JoinPlan(Value& value, Trash* trash) {
+Reason JoinPlan(Value& value, Trash* trash) {
   Value& content = ContentOf(value);
   if (content.plan == nullptr) {
-    const std::optional<Choice> choice = Choose(value, content);
-    if (!choice.has_value()) return false;
-    content.plan = Hold(*choice, trash);
-    if (content.plan == nullptr) return false;
+    Choice choice;
+    const Reason reason = Choose(value, content, &choice);
+    if (reason != Reason::kNone) return reason;
+    content.plan = Hold(choice, trash);
+    if (content.plan == nullptr) return Reason::kNoCheaperBase;
   }
   ++content.plan->states;
   ++content.unread;
-  return true;
+  return Reason::kNone;
 }
 
 void LeavePlan(Value& content, Trash* trash) {

@@ -121,7 +121,7 @@ bool Dropped::LetGo(Action action) {
   std::lock_guard lock(RebuildLock());
   if (ended_ || planned_) return false;
   // Others that keep it, too, make it free: nothing would be gained.
-  if (--value_->kept > 0 || !JoinPlan(*value_, &trash)) {
+  if (--value_->kept > 0 || JoinPlan(*value_, &trash) != Reason::kNone) {
     Keep(*value_, &trash);
     return false;
   }

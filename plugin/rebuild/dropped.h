@@ -19,7 +19,7 @@ namespace invact {
 class Dropped : public std::enable_shared_from_this<Dropped> {
  public:
   // Held: `tensor` has no history, and `value` is kept for it. Planned:
-  // JoinPlan(value) was true. Under the lock.
+  // JoinPlan(value) was kNone. Under the lock.
   static std::shared_ptr<Dropped> Held(const at::Tensor& tensor, Value& value);
   static std::shared_ptr<Dropped> Planned(const at::Tensor& tensor,
                                           Value& value);

@@ -40,6 +40,13 @@ constexpr Form kForms[] = {
     {"relu", fuse::Op::kRelu, false, false},
 };
 
+const Form* FormOf(std::string_view op) {
+  const auto form =
+      std::find_if(std::begin(kForms), std::end(kForms),
+                   [&](const Form& one) { return one.name == op; });
+  return form == std::end(kForms) ? nullptr : &*form;
+}
+
 // The value of a Python number, also in the clothes of a tensor.
 std::optional<double> NumberOf(const c10::IValue& argument) {
   if (argument.isDouble()) return argument.toDouble();
@@ -104,15 +111,15 @@ std::optional<fuse::Dtype> FuseDtypeOf(const caffe2::TypeMeta& dtype) {
   }
 }
 
+bool IsPointwise(std::string_view op) { return FormOf(op) != nullptr; }
+
 std::optional<FuseStep> FuseStepOf(const Recipe& recipe) {
   if (recipe.op->kind == RecordedOp::Kind::kLayerNorm) {
     const auto result = FuseDtypeOf(recipe.output.dtype);
     return result.has_value() ? LayerNormOf(recipe, *result) : std::nullopt;
   }
-  const auto form = std::find_if(
-      std::begin(kForms), std::end(kForms),
-      [&](const Form& one) { return one.name == recipe.op->name; });
-  if (form == std::end(kForms)) return std::nullopt;
+  const Form* form = recipe.op->pointwise ? FormOf(recipe.op->name) : nullptr;
+  if (form == nullptr) return std::nullopt;
   const auto result = FuseDtypeOf(recipe.output.dtype);
   const auto a = OperandOf(recipe, 0);
   if (!result.has_value() || !a.has_value() || a->input == nullptr) {

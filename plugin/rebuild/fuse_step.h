@@ -6,6 +6,7 @@
 
 #include <array>
 #include <optional>
+#include <string_view>
 
 #include "plugin/fuse/program.h"
 #include "plugin/rebuild/value.h"
@@ -29,6 +30,8 @@ struct FuseStep {
 
 // Nothing where a kernel can't have it.
 std::optional<FuseStep> FuseStepOf(const Recipe& recipe);
+// Whether a kernel can have the op of this name with some arguments.
+bool IsPointwise(std::string_view op);
 std::optional<fuse::Dtype> FuseDtypeOf(const caffe2::TypeMeta& dtype);
 
 }  // namespace invact

@@ -64,8 +64,9 @@ at::Tensor Unpack(const torch::jit::Stack& stack) {
 }
 
 const RecordedOp& Unpacking() {
-  static const auto* op =
-      new RecordedOp{"unpack_bits", RecordedOp::Kind::kPlain, {}, Unpack, 2, 1};
+  static const auto* op = new RecordedOp{
+      "unpack_bits",     RecordedOp::Kind::kPlain, {}, Unpack, 2, 1,
+      /*pointwise=*/true};
   return *op;
 }
 

@@ -48,13 +48,13 @@ Packed Pack(const at::Tensor& data, bool own_output) {
     possible = packed.reason == Reason::kNone;
   }
   std::lock_guard lock(RebuildLock());
-  if (possible && JoinPlan(*value, &trash)) {
+  if (possible) packed.reason = JoinPlan(*value, &trash);
+  if (possible && packed.reason == Reason::kNone) {
     packed.dropped = Dropped::Planned(data, *value);
     packed.planned = true;
     trash.values.push_back(std::move(value));
     return packed;
   }
-  if (possible) packed.reason = Reason::kNoCheaperBase;
   Keep(*value, &trash);
   if (own_output && t_frame != nullptr) {
     packed.dropped = Dropped::Held(data, *value);

@@ -13,6 +13,7 @@
 #include "plugin/guard.h"
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/rebuild/decide.h"
+#include "plugin/rebuild/fuse_step.h"
 #include "plugin/rebuild/rebuild.h"
 #include "plugin/rebuild/value_table.h"
 #include "plugin/substitute/original_kernel.h"
@@ -317,7 +318,8 @@ void StandBefore(torch::Library* library, DispatchKey key,
                     : c10::Dispatcher::singleton().findSchemaOrThrow(rerun, ""),
                 nullptr,
                 schema.arguments().size(),
-                schema.returns().size()};
+                schema.returns().size(),
+                IsPointwise(name)};
   library->impl(name.c_str(), torch::CppFunction::makeFromBoxedFunctor(
                                   std::make_unique<Recording>(
                                       std::move(op), *std::move(original))));

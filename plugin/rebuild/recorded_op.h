@@ -27,6 +27,8 @@ struct RecordedOp {
   at::Tensor (*function)(const torch::jit::Stack& arguments);
   size_t arguments;  // of the op
   size_t returns;
+  // One kernel may run it together with its neighbours (fuse_step.h).
+  bool pointwise;
 };
 
 // At the autograd keys of CPU and, if there, CUDA. Throws c10::Error.

@@ -190,6 +190,27 @@ TEST_P(ChainTest, GeluOfEightOpsIsOneProgramWithAllThatIsSaved) {
   ExpectOutputs(*chain);
 }
 
+TEST_P(ChainTest, AViewOfPlainRowsIsReadInTheSameProgram) {
+  const at::Tensor x = at::randn({4, kRows / 4, kColumns}).to(GetParam());
+  const Kept kept(x);
+  const ValuePtr result = Save(x.tanh().view({kRows, kColumns}).exp());
+
+  const auto chain = ChainOf(result);
+
+  ASSERT_TRUE(chain.has_value());
+  EXPECT_THAT(OpsOf(*chain), ElementsAre(Op::kTanh, Op::kExp));
+  const Runner runner(*chain);
+  const Plain plain;
+  EXPECT_TRUE(SameBits(runner.result(1), x.tanh().exp()));
+}
+
+TEST_P(ChainTest, AViewThatOrdersElementsAnewIsNot) {
+  const at::Tensor x = at::randn({kRows, kColumns}).to(GetParam());
+  const Kept kept(x);
+
+  EXPECT_FALSE(ChainOf(Save(x.tanh().t().exp())).has_value());
+}
+
 // weight * (x.float() * rsqrt(mean(x.float() ** 2) + eps)).to(x.dtype)
 TEST_P(ChainTest, RmsNormReadsItsStatisticOncePerRow) {
   const at::Tensor x = at::randn({kRows, kColumns}).to(GetParam());

@@ -58,6 +58,22 @@ TEST_F(Decide, ABaseThatCostsAsMuchIsNoGain) {
   EXPECT_EQ(saved.reason(), Reason::kNoCheaperBase);
 }
 
+TEST_F(Decide, WhatMovesManyTimesItsBytesIsLeftAlone) {
+  const at::Tensor table = at::randn({300, kColumns});
+  const at::Tensor ids = at::randint(0, 300, {kRows}, at::kLong);
+  const Kept kept(table), kept_too(ids);
+
+  const at::Tensor once = at::embedding(table, ids);  // 2 F
+  const Saved saved(once);
+  EXPECT_TRUE(saved.dropped());
+
+  const at::Tensor sum = at::embedding(table, ids) + at::embedding(table, ids) +
+                         at::embedding(table, ids);  // 3 times 2 F, and 4 F
+  const Saved refused(sum);
+  EXPECT_FALSE(refused.dropped());
+  EXPECT_EQ(refused.reason(), Reason::kRebuildTooSlow);
+}
+
 TEST_F(Decide, ABaseOfHalfTheBytesIsHeldInPlace) {
   at::Tensor half = Numbers(at::kBFloat16);  // H for F
   const ValuePtr base = ValueOf(half);

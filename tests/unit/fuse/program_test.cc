@@ -89,10 +89,10 @@ TEST(FuseSource, GeluNewRoundsAfterEachOfItsEightOps) {
   const float s5 = round_bf16(tanhf(s4));
   const float s6 = round_bf16(s5 + bits(0x3f800000u));
   const float s7 = round_bf16(s0 * s6);
-  o0 = to_bf16(s0);
-  o1 = to_bf16(s5);
-  o2 = to_bf16(s6);
-  o3 = to_bf16(s7);
+  o0 = high(s0);
+  o1 = high(s5);
+  o2 = high(s6);
+  o3 = high(s7);
 }
 )");
 }
@@ -113,7 +113,7 @@ TEST(FuseSource, RmsNormReadsItsStatisticByRowAndItsWeightByColumn) {
 }
 )");
   EXPECT_THAT(source, HasSubstr("from_f16(p0[i]), p1[row], from_f16(p2[col])"));
-  EXPECT_THAT(source, HasSubstr("*(const V16*)(p2 + col)"));
+  EXPECT_THAT(source, HasSubstr("*(const H4*)(p2 + col)"));
 }
 
 }  // namespace

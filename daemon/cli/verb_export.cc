@@ -38,16 +38,19 @@ Json EventFields(const v1::Event& event) {
   return out;
 }
 
+// What a page has: totals of steps, these with the steps' memory, or events.
+enum class Part { kSteps, kMemory, kEvents };
+
 // Writes each page before it asks for the next: a run may have more events
 // than fit in memory. `each` gives false where nobody reads any more.
 absl::Status ForEachPage(
-    Client& client, const std::string& run, bool events,
+    Client& client, const std::string& run, Part part,
     const std::function<bool(const v1::QueryTimelineResponse&)>& each) {
   v1::QueryTimelineRequest request;
   request.set_run(run);
   request.set_page_size(kPage);
-  request.set_events(events);
-  request.set_memory(!events);
+  request.set_events(part == Part::kEvents);
+  request.set_memory(part == Part::kMemory);
   do {
     auto page = client.Call(&Client::Stub::QueryTimeline, request);
     if (!page.ok()) return page.status();
@@ -92,7 +95,7 @@ absl::Status ExportJson(Shell& shell, Client& client,
   output.Data("\n  ],\n  \"steps\": [");
   Array steps(&output);
   absl::Status status =
-      ForEachPage(client, report.run().id(), false,
+      ForEachPage(client, report.run().id(), Part::kSteps,
                   [&](const v1::QueryTimelineResponse& page) {
                     for (const v1::StepTotals& step : page.steps()) {
                       if (!steps.Add(StepFields(step))) return false;
@@ -103,7 +106,7 @@ absl::Status ExportJson(Shell& shell, Client& client,
   output.Data("\n  ],\n  \"memory\": [");
   Array memory(&output);
   status =
-      ForEachPage(client, report.run().id(), false,
+      ForEachPage(client, report.run().id(), Part::kMemory,
                   [&](const v1::QueryTimelineResponse& page) {
                     for (const v1::MemoryStep& step : page.memory_steps()) {
                       if (!memory.Add(MemoryStepFields(step))) return false;
@@ -113,7 +116,7 @@ absl::Status ExportJson(Shell& shell, Client& client,
   if (!status.ok()) return status;
   output.Data("\n  ],\n  \"events\": [");
   Array events(&output);
-  status = ForEachPage(client, report.run().id(), true,
+  status = ForEachPage(client, report.run().id(), Part::kEvents,
                        [&](const v1::QueryTimelineResponse& page) {
                          for (const v1::Event& event : page.events()) {
                            if (!events.Add(EventFields(event))) return false;
@@ -185,7 +188,7 @@ absl::Status ExportCsv(Shell& shell, Client& client, const v1::Report& report) {
   AddMemoryColumns(nullptr, &header);
   shell.output.Data(line(header, true));
   return ForEachPage(
-      client, report.run().id(), false,
+      client, report.run().id(), Part::kMemory,
       [&](const v1::QueryTimelineResponse& page) {
         for (const v1::StepTotals& step : page.steps()) {
           for (const v1::MemoryStep* memory : MemoryOf(page, step.index())) {

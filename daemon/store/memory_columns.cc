@@ -6,21 +6,13 @@
 #include <string_view>
 
 namespace invact {
-namespace {
-
-// In the order of the columns.
-constexpr std::array<std::string_view, 9> kCategories = {
-    "unknown",         "parameter",  "gradient",
-    "optimizer_state", "activation", "input",
-    "weight_copy",     "temporary",  "other"};
-
-}  // namespace
-
 void BindMoment(Query& query, const v1::MemoryMoment& moment) {
-  std::array<int64_t, kCategories.size()> bytes = {};
+  std::array<int64_t, kMomentCategories.size()> bytes = {};
   for (const auto& [name, value] : moment.by_category()) {
-    const auto* at = std::find(kCategories.begin(), kCategories.end(), name);
-    bytes[at == kCategories.end() ? 0 : at - kCategories.begin()] += value;
+    const auto* at =
+        std::find(kMomentCategories.begin(), kMomentCategories.end(), name);
+    bytes[at == kMomentCategories.end() ? 0 : at - kMomentCategories.begin()] +=
+        value;
   }
   query.Bind(moment.time_ns());
   for (const int64_t value : bytes) query.Bind(value);
@@ -36,7 +28,7 @@ void BindMoment(Query& query, const v1::MemoryMoment& moment) {
 v1::MemoryMoment ReadMoment(Query& query) {
   v1::MemoryMoment moment;
   moment.set_time_ns(query.Int());
-  for (const std::string_view name : kCategories) {
+  for (const std::string_view name : kMomentCategories) {
     const int64_t bytes = query.Int();
     if (bytes != 0) (*moment.mutable_by_category())[std::string(name)] = bytes;
   }

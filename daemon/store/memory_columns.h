@@ -3,6 +3,9 @@
 #ifndef INVACT_DAEMON_STORE_MEMORY_COLUMNS_H_
 #define INVACT_DAEMON_STORE_MEMORY_COLUMNS_H_
 
+#include <array>
+#include <string_view>
+
 #include "daemon/store/database.h"
 #include "invact/v1/run.pb.h"
 
@@ -16,6 +19,12 @@
 #define INVACT_MOMENT_PLACES "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 
 namespace invact {
+
+// In the order of their columns.
+inline constexpr std::array<std::string_view, 9> kMomentCategories = {
+    "unknown",         "parameter",  "gradient",
+    "optimizer_state", "activation", "input",
+    "weight_copy",     "temporary",  "other"};
 
 // Binds INVACT_MOMENT_PLACES. A category without a column (a newer plugin's)
 // is counted as unknown.

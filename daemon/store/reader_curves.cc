@@ -1,20 +1,14 @@
 // ReadSession: device memory over steps, made small.
 #include <algorithm>
-#include <array>
 #include <map>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "daemon/store/memory_columns.h"
 #include "daemon/store/reader.h"
 
 namespace invact {
 namespace {
-
-// By their place in the query below, from 1.
-constexpr std::array<std::string_view, 9> kCategories = {
-    "unknown",         "parameter",  "gradient",
-    "optimizer_state", "activation", "input",
-    "weight_copy",     "temporary",  "other"};
 
 struct Moment {
   int64_t step, time_ns, bytes;
@@ -45,14 +39,14 @@ void Add(const Moment& moment, v1::MemoryBucket* bucket) {
 
 absl::StatusOr<std::vector<v1::MemoryCurve>> ReadSession::MemoryCurves(
     int64_t run, const MemoryCurveFilter& filter) {
-  const auto* category =
-      std::find(kCategories.begin(), kCategories.end(), filter.category);
-  if (!filter.category.empty() && category == kCategories.end()) {
+  const auto* category = std::find(kMomentCategories.begin(),
+                                   kMomentCategories.end(), filter.category);
+  if (!filter.category.empty() && category == kMomentCategories.end()) {
     return absl::InvalidArgumentError(
         absl::StrCat("no category of memory is called ", filter.category));
   }
   const int64_t column =
-      filter.category.empty() ? 0 : category - kCategories.begin() + 1;
+      filter.category.empty() ? 0 : category - kMomentCategories.begin() + 1;
   int64_t first = 0, count = 0;
   {
     Query range = db_->Prepare(
@@ -69,6 +63,7 @@ absl::StatusOr<std::vector<v1::MemoryCurve>> ReadSession::MemoryCurves(
   }
   const int64_t each = (count + filter.buckets - 1) / filter.buckets;
   std::map<int64_t, std::pair<v1::MemoryCurve, int64_t>> curves;
+  // By their place in kMomentCategories, from 1.
   Query query = db_->Prepare(
       "SELECT device, step, time_ns, CASE ?4 "
       "WHEN 1 THEN unknown_bytes WHEN 2 THEN parameter_bytes "

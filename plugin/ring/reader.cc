@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "plugin/ring/take_rows.h"
+
 namespace invact {
 
 namespace {
@@ -250,18 +252,8 @@ size_t Reader::TakeRecords(size_t max, std::string* out) {
 
 size_t Reader::TakeSteps(size_t max, std::vector<StepTotalsPod>* out) {
   StepRing& ring = shared_->steps;
-  const uint64_t written = ring.written.load(std::memory_order_acquire);
-  if (written - step_read_ > kStepSlots) {
-    resync_steps_ += std::min<uint64_t>(written - step_read_, kStepSlots);
-    step_read_ = written;
-  }
-  const size_t count = std::min<uint64_t>(written - step_read_, max);
-  for (size_t i = 0; i < count; ++i) {
-    out->push_back(Checked(ring.step[(step_read_ + i) % kStepSlots]));
-  }
-  step_read_ += count;
-  ring.read.store(step_read_, std::memory_order_release);
-  return count;
+  return TakeRows(&ring, ring.step, &step_read_, &resync_steps_, max, out,
+                  [](const StepTotalsPod& step) { return Checked(step); });
 }
 
 uint64_t Reader::events_dropped() const {

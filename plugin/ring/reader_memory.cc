@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "plugin/ring/reader.h"
+#include "plugin/ring/take_rows.h"
 
 namespace invact {
 
@@ -53,19 +54,8 @@ MemoryRowPod Checked(MemoryRowPod row) {
 
 size_t Reader::TakeMemoryRows(size_t max, std::vector<MemoryRowPod>* out) {
   MemoryRowRing& ring = shared_->memory_rows;
-  const uint64_t written = ring.written.load(std::memory_order_acquire);
-  if (written - memory_row_read_ > kMemoryRowSlots) {
-    resync_steps_ +=
-        std::min<uint64_t>(written - memory_row_read_, kMemoryRowSlots);
-    memory_row_read_ = written;
-  }
-  const size_t count = std::min<uint64_t>(written - memory_row_read_, max);
-  for (size_t i = 0; i < count; ++i) {
-    out->push_back(Checked(ring.row[(memory_row_read_ + i) % kMemoryRowSlots]));
-  }
-  memory_row_read_ += count;
-  ring.read.store(memory_row_read_, std::memory_order_release);
-  return count;
+  return TakeRows(&ring, ring.row, &memory_row_read_, &resync_steps_, max, out,
+                  [](const MemoryRowPod& row) { return Checked(row); });
 }
 
 }  // namespace invact

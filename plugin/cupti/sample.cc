@@ -8,8 +8,6 @@
 
 #include "plugin/events/memory_events.h"
 #include "plugin/observe/device_state.h"
-#include "plugin/observe/scope_stack.h"
-#include "plugin/ring/writer.h"
 
 namespace invact::cupti {
 
@@ -110,18 +108,6 @@ void RenewForeign(int device, int64_t reserved, Known* known) {
   known->made = true;
 }
 
-Record EventAt(EventKind kind, int device, int64_t step) {
-  Record event = {};
-  event.time_ns = static_cast<uint64_t>(MonotonicNs());
-  event.site = kNoSite;
-  event.step = static_cast<uint32_t>(step);
-  event.kind = static_cast<uint8_t>(kind);
-  event.source = static_cast<uint8_t>(EventSource::kDevice);
-  event.device = static_cast<int8_t>(device);
-  event.thread = ThreadId();
-  return event;
-}
-
 void Tell(const Record& event, DeviceEvents* events, Known* known) {
   {
     std::lock_guard lock(g_mutex);
@@ -147,7 +133,8 @@ void Sample(int device, int64_t step, bool fresh) {
   Known& known = g_known[static_cast<size_t>(device)];
   // While the profiler is at work the last known stands.
   if (on && fresh) RenewForeign(device, torchs.reserved, &known);
-  Record used = EventAt(EventKind::kDeviceUsed, device, step);
+  Record used =
+      JobEvent(EventKind::kDeviceUsed, EventSource::kDevice, device, step);
   used.address = memory.second;
   used.bytes = static_cast<int64_t>(memory.second - memory.first);
   used.stream = static_cast<uint64_t>(torchs.reserved);
@@ -160,10 +147,10 @@ void Sample(int device, int64_t step, bool fresh) {
   if (!on) return;
   for (const auto& [library, bytes] : known.foreign.by_library) {
     if (bytes <= 0) continue;
-    Record foreign = EventAt(EventKind::kDeviceForeign, device, step);
+    Record foreign =
+        JobEvent(EventKind::kDeviceForeign, EventSource::kCupti, device, step);
     foreign.bytes = bytes;
     foreign.site = ScopeOf(library);
-    foreign.source = static_cast<uint8_t>(EventSource::kCupti);
     Tell(foreign, events, &known);
   }
 }

@@ -33,18 +33,6 @@ EventFileWriter& TheFile() {
   return *file;
 }
 
-Record JobEvent(EventKind kind, int device, int64_t step) {
-  Record event = {};
-  event.time_ns = static_cast<uint64_t>(MonotonicNs());
-  event.site = kNoSite;
-  event.step = static_cast<uint32_t>(step);
-  event.kind = static_cast<uint8_t>(kind);
-  event.source = static_cast<uint8_t>(EventSource::kTorch);
-  event.device = static_cast<int8_t>(device);
-  event.thread = ThreadId();
-  return event;
-}
-
 template <typename F>
 void ForEachDevice(F f) {
   const int count = g_device_count.load(std::memory_order_acquire);
@@ -124,6 +112,18 @@ void TellRows(F f) noexcept {
 
 }  // namespace
 
+Record JobEvent(EventKind kind, EventSource source, int device, int64_t step) {
+  Record event = {};
+  event.time_ns = static_cast<uint64_t>(MonotonicNs());
+  event.site = kNoSite;
+  event.step = static_cast<uint32_t>(step);
+  event.kind = static_cast<uint8_t>(kind);
+  event.source = static_cast<uint8_t>(source);
+  event.device = static_cast<int8_t>(device);
+  event.thread = ThreadId();
+  return event;
+}
+
 void ShareMemoryEvents(SharedRun* shared) noexcept { g_rows.ShareWith(shared); }
 
 void TellOutOfMemory() noexcept {
@@ -165,7 +165,8 @@ void LabelMemory(int device, const void* address, MemoryCategory category,
                  uint32_t scope, uint32_t site) noexcept {
   DeviceEvents* events = EventsOfDevice(device);
   if (events == nullptr || address == nullptr) return;
-  Record event = JobEvent(EventKind::kLabel, device, g_memory_step.load());
+  Record event = JobEvent(EventKind::kLabel, EventSource::kTorch, device,
+                          g_memory_step.load());
   event.address = reinterpret_cast<uintptr_t>(address);
   event.site = scope;
   event.stream = site == kNoSite ? 0 : uint64_t{site} + 1;
@@ -180,7 +181,8 @@ void MarkMemory(EventKind kind, int64_t step) noexcept {
   if (steps) g_memory_step.store(static_cast<uint32_t>(step));
   bool exact = true;
   ForEachDevice([&](int device, DeviceEvents* events) {
-    const Record mark = JobEvent(kind, device, g_memory_step.load());
+    const Record mark =
+        JobEvent(kind, EventSource::kTorch, device, g_memory_step.load());
     if (!steps) return events->FromJob(mark);
     const auto mismatches = [&] {
       return events->Read([](const MemoryAccount& account) {

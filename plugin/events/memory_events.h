@@ -50,6 +50,9 @@ inline void LabelMemoryIfWanted(int device, const void* address,
   }
 }
 
+// An event of the job's own, now and on this thread, without values.
+Record JobEvent(EventKind kind, EventSource source, int device, int64_t step);
+
 // Where the accounts are told of from now on: a row a step and device.
 void ShareMemoryEvents(SharedRun* shared) noexcept;
 // An out-of-memory is told of at once: the job may not get any further.

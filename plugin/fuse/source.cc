@@ -7,10 +7,10 @@ namespace invact::fuse {
 
 namespace {
 
-// A pair is rounded to bfloat16 at four times the rate of one number, and with
-// the number as its upper half it is the rounded float.
 // Formulas of PyTorch's CUDA kernels. nvcc contracts a product and a sum in
-// them where fmaf is written here; nothing else is contracted.
+// them where fmaf is written here; nothing else is contracted. A pair is
+// rounded to bfloat16 at four times the rate of one number, and with the number
+// as its upper half it is the rounded float.
 constexpr char kPrelude[] = R"(
 typedef unsigned short u16; typedef unsigned char u8; typedef unsigned int u32;
 typedef long long i64;

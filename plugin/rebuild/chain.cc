@@ -30,12 +30,6 @@ bool Contiguous(const Layout& layout) {
   return true;
 }
 
-int64_t Elements(const Layout& layout) {
-  int64_t elements = 1;
-  for (const int64_t size : layout.sizes.sizes_arrayref()) elements *= size;
-  return elements;
-}
-
 int64_t Columns(const Layout& layout) {
   return layout.sizes.size() == 0 ? 1 : layout.sizes.sizes_arrayref().back();
 }
@@ -46,7 +40,7 @@ bool SamePlaces(const Layout& a, const Layout& b) {
   if (a.sizes.sizes_arrayref() == b.sizes.sizes_arrayref()) {
     return a.sizes.strides_arrayref() == b.sizes.strides_arrayref();
   }
-  return Contiguous(a) && Contiguous(b) && Elements(a) == Elements(b) &&
+  return Contiguous(a) && Contiguous(b) && a.Elements() == b.Elements() &&
          Columns(a) == Columns(b);
 }
 
@@ -58,13 +52,14 @@ std::optional<Pattern> PatternOf(const Layout& operand, const Layout& result) {
       operand.sizes.size() == 0) {
     return std::nullopt;
   }
-  const int64_t elements = Elements(operand);
+  const int64_t elements = operand.Elements();
   if (elements == 1) return Pattern::kScalar;
   if (elements == Columns(operand) && elements == Columns(result)) {
     return Pattern::kPerColumn;
   }
   // As many as there are rows: no dimension of it is broadcast.
-  if (Columns(operand) == 1 && elements * Columns(result) == Elements(result)) {
+  if (Columns(operand) == 1 &&
+      elements * Columns(result) == result.Elements()) {
     return Pattern::kPerRow;
   }
   return std::nullopt;

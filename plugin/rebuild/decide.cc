@@ -128,9 +128,7 @@ bool Fuses(const Value& value) {
 }
 
 int64_t BytesOf(const Layout& layout) {
-  int64_t bytes = static_cast<int64_t>(layout.dtype.itemsize());
-  for (const int64_t size : layout.sizes.sizes_arrayref()) bytes *= size;
-  return bytes;
+  return layout.Elements() * static_cast<int64_t>(layout.dtype.itemsize());
 }
 
 // Bytes that the recipes read and write. Those in between of ops that fuse are

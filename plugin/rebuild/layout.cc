@@ -33,6 +33,12 @@ bool Layout::operator==(const Layout& other) const {
          sizes.strides_arrayref() == other.sizes.strides_arrayref();
 }
 
+int64_t Layout::Elements() const {
+  int64_t elements = 1;
+  for (const int64_t size : sizes.sizes_arrayref()) elements *= size;
+  return elements;
+}
+
 bool Describable(const at::Tensor& tensor) noexcept {
   return PlainTensor(tensor) && !tensor.is_conj() && !tensor.is_neg() &&
          !tensor.is_inference() && !tensor._is_zerotensor();

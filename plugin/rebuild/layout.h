@@ -15,6 +15,7 @@ struct Layout {
   // Neither history nor a version counter of others.
   at::Tensor Over(c10::Storage storage) const;
   bool operator==(const Layout& other) const;
+  int64_t Elements() const;
 
   c10::impl::SizesAndStrides sizes;
   int64_t offset = 0;  // elements

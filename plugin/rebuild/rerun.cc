@@ -36,18 +36,6 @@ at::Tensor Run(const Recipe& recipe) {
   return std::move(stack[0]).toTensor();
 }
 
-// Not the value's own storage.
-c10::Storage ObtainApart(const ValuePtr& value) {
-  c10::Storage storage = Obtain(value);
-  return storage.unsafeGetStorageImpl() == value->address._unsafe_get_target()
-             ? CopyOf(storage)
-             : storage;
-}
-
-}  // namespace
-
-namespace {
-
 // `afresh`: not its own storage where there is another way.
 c10::Storage Obtain(const ValuePtr& value, bool afresh) {
   const c10::StreamId stream = CurrentStream(value->device);
@@ -108,6 +96,18 @@ c10::Storage CopyOf(const c10::Storage& storage) {
   copy.copy_(at::empty({0}, options).set_(storage));
   return copy.storage();
 }
+
+namespace {
+
+// Not the value's own storage.
+c10::Storage ObtainApart(const ValuePtr& value) {
+  c10::Storage storage = Obtain(value);
+  return storage.unsafeGetStorageImpl() == value->address._unsafe_get_target()
+             ? CopyOf(storage)
+             : storage;
+}
+
+}  // namespace
 
 c10::Storage ObtainBeforeWrite(const ValuePtr& value) {
   if (CurrentStream(value->device) == value->stream) return ObtainApart(value);

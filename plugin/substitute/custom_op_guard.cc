@@ -46,7 +46,10 @@ class Listener final : public c10::OpRegistrationListener {
 
   static void Note(const c10::OperatorHandle& op, bool defined) {
     const c10::OperatorName& name = op.operator_name();
-    if (name.name.rfind("aten::", 0) == 0 || !op.schema().is_mutable()) return;
+    if (name.name.rfind("aten::", 0) == 0) return;
+    if (!op.schema().is_mutable() && WrittenByCollective(op.schema()).empty()) {
+      return;
+    }
     std::lock_guard lock(NotedOps().mutex);
     NotedOps().changes.push_back({name, defined});
     g_ops_to_guard.store(true, std::memory_order_relaxed);
@@ -60,6 +63,7 @@ class Guard final : public c10::OperatorKernel {
                   torch::jit::Stack* stack) {
     if (WritesMatter()) {
       ForEachWritten(*stack, WrittenArguments(op.schema()), BeforeCountedWrite);
+      ForEachWritten(*stack, WrittenByCollective(op.schema()), BeforeWrite);
     }
     op.redispatchBoxed(keys & DispatchKeySet(DispatchKeySet::FULL_AFTER,
                                              DispatchKey::BackendSelect),

@@ -23,8 +23,10 @@ RATE = 0.05
 _CASES = {}
 
 
-def names():
-    return list(_CASES)
+def names(module):
+    """Of the cases that a module defines, in their order."""
+    return [name for name, function in _CASES.items()
+            if function.__module__ == module.__name__]
 
 
 def case(function):
@@ -42,7 +44,7 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.RMSNorm(WIDTH)
         self.gate, self.up = (nn.Linear(WIDTH, 2 * WIDTH) for _ in range(2))
         self.down = nn.Linear(2 * WIDTH, WIDTH)
-        self.wide, self.narrow = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.wide, self.narrow = (nn.Linear(WIDTH, WIDTH) for _ in range(2))
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, x):
@@ -87,11 +89,15 @@ class Rank:
         self.notes, self.norms, self.before = [], [], []
         torch.manual_seed(5 + dist.get_rank())
 
-    def backward(self, model, loss):
-        """Notes the loss, what is saved now, and every gradient."""
+    def look(self):
+        """Notes what is saved now."""
         if self._probe.attached:
             totals = self._probe.totals()
             self.before.append([totals.live_baseline, totals.live_held])
+
+    def backward(self, model, loss):
+        """Notes the loss, what is saved now, and every gradient."""
+        self.look()
         loss.backward()
         self.note(digest(loss))
         self.gradients(model)
@@ -121,20 +127,21 @@ class Rank:
                 "before": self.before, "alive": alive, "error": error}
 
 
-def main():
-    """One process group for all cases; results go to argv's folder."""
+def main(groups):
+    """One process group for all cases; results go to a folder."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     rank, results = Rank(), {}
-    for name, function in _CASES.items():
+    folder, *chosen = sys.argv[1:]
+    for name in [name for group in chosen for name in groups[group]]:
         rank.begin()
         error = None
         try:
-            function(rank)
+            _CASES[name](rank)
         except Exception:  # the test shows it
             error = traceback.format_exc()
         results[name] = rank.end(error)
-    path = pathlib.Path(sys.argv[1], f"rank{dist.get_rank()}.json")
+    path = pathlib.Path(folder, f"rank{dist.get_rank()}.json")
     path.write_text(json.dumps(results), encoding="utf-8")
     dist.barrier()
     # In order: otherwise torch now and then aborts at exit, by a thread that

@@ -16,6 +16,7 @@
 #include "plugin/rebuild/fuse_step.h"
 #include "plugin/rebuild/rebuild.h"
 #include "plugin/rebuild/value_table.h"
+#include "plugin/substitute/custom_op_guard.h"
 #include "plugin/substitute/original_kernel.h"
 #include "plugin/substitute/quiet_registration.h"
 
@@ -108,6 +109,23 @@ bool IsNumber(const at::Tensor& tensor) {
   return tensor.unsafeGetTensorImpl()->is_wrapped_number();
 }
 
+// Of integers and Python's fractions alone torch makes the default dtype, which
+// may be another one by the time of the backward.
+bool OfTheDefaultDtype(const Arguments& arguments, const at::Tensor& output) {
+  bool fraction = output.is_floating_point();
+  for (const IValue& argument : arguments) {
+    if (argument.isTensor() && argument.toTensor().defined()) {
+      const at::Tensor& tensor = argument.toTensor();
+      const bool integral =
+          at::isIntegralType(tensor.scalar_type(), /*includeBool=*/true);
+      if (!integral && !IsNumber(tensor)) return false;
+      fraction = fraction || !integral;
+    }
+    fraction = fraction || argument.isDouble();
+  }
+  return fraction;
+}
+
 class Recording final : public c10::OperatorKernel {
  public:
   Recording(RecordedOp op, OriginalKernel original)
@@ -120,6 +138,7 @@ class Recording final : public c10::OperatorKernel {
       original_.CallBoxed(keys, stack);
       return;
     }
+    GuardNewOps();
     const Arguments arguments(first, stack->end());
     Frame frame;
     original_.CallBoxed(keys, stack);
@@ -155,6 +174,10 @@ class Recording final : public c10::OperatorKernel {
         output.numel() * static_cast<int64_t>(output.itemsize());
     if (bytes < MinBytes(output.device()) || output.storage_offset() != 0 ||
         static_cast<int64_t>(output.storage().nbytes()) != bytes) {
+      return;
+    }
+    if (op_.kind != RecordedOp::Kind::kCast &&
+        OfTheDefaultDtype(arguments, output)) {
       return;
     }
     auto recipe = std::make_shared<Recipe>();

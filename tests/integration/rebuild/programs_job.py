@@ -5,6 +5,7 @@ error texts. See probe.py.
 """
 
 import backward_programs
+import functional_programs
 import mode_programs
 import module_programs
 import random_programs
@@ -18,7 +19,8 @@ GROUPS = {"writes": names(write_programs.__name__),
           "random": names(random_programs.__name__),
           "modules": names(module_programs.__name__),
           "modes": names(mode_programs.__name__),
-          "threads": names(thread_programs.__name__)}
+          "threads": names(thread_programs.__name__),
+          "functional": names(functional_programs.__name__)}
 CASES = {name: group for group, group_names in GROUPS.items()
          for name in group_names}
 

@@ -113,7 +113,9 @@ namespace invact {
   X("cupti_gap_begin", kCuptiGapBegin)      \
   X("cupti_gap_end", kCuptiGapEnd)          \
   X("device_used", kDeviceUsed)             \
-  X("device_foreign", kDeviceForeign)
+  X("device_foreign", kDeviceForeign)       \
+  X("level", kLevel)                        \
+  X("levels", kLevels)
 
 // What a block of device memory is for. name, C++ name
 #define INVACT_MEMORY_CATEGORIES(X)     \

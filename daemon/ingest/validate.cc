@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <string>
 
@@ -10,6 +11,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "daemon/store/event_record.h"
+#include "proto/codes.h"
+#include "proto/memory_record.h"
 
 namespace invact {
 namespace {
@@ -219,6 +222,52 @@ void CheckMemory(Checker& check, const v1::Batch& batch) {
   }
 }
 
+void CheckPlace(Checker& check, absl::string_view field, uint32_t number) {
+  if (number != kNoMemoryPlace) {
+    check.Range(field, number, 0, kMostMemoryPlaces - 1);
+  }
+}
+
+void CheckMemoryRecord(Checker& check, const MemoryRecord& record) {
+  const bool gap = record.kind == static_cast<uint8_t>(EventKind::kGap);
+  check.Range("memory_record.time_ns",
+              static_cast<int64_t>(std::min(record.time_ns, kMaxSeq)), 0,
+              kMaxWallNs - 1);
+  check.Range("memory_record.bytes", record.bytes, gap ? 0 : -kMaxBytes,
+              kMaxBytes);
+  CheckPlace(check, "memory_record.scope", record.scope);
+  CheckPlace(check, "memory_record.site", record.site);
+  if (record.category != kReservedBytes) {
+    check.Range("memory_record.category", record.category, 0,
+                kMostMemoryCategories - 1);
+  }
+  check.Range("memory_record.device", record.device, gap ? -1 : 0, kMaxDevice);
+  check.Range("memory_record.more", record.more, 0, 1);
+}
+
+void CheckMemoryRecords(Checker& check, const v1::Batch& batch) {
+  if (batch.memory_before() > kMaxSeq) {
+    check.Fail("memory_before", "is larger than any count");
+  }
+  const std::string& records = batch.memory_records();
+  if (records.empty()) return;
+  const size_t each = batch.memory_record_bytes();
+  if (each < sizeof(MemoryRecord) || each > kMaxRecordBytes) {
+    check.Fail("memory_record_bytes",
+               absl::StrCat(each, " is outside ", sizeof(MemoryRecord), "..",
+                            kMaxRecordBytes));
+  } else if (records.size() % each != 0) {
+    check.Fail("memory_records", "ends inside a record");
+  } else {
+    check.Count("memory_records", records.size() / each, kMostMemoryRecords);
+  }
+  for (size_t at = 0; check.ok() && at < records.size(); at += each) {
+    MemoryRecord record;
+    std::memcpy(&record, records.data() + at, sizeof(record));
+    CheckMemoryRecord(check, record);
+  }
+}
+
 bool IsRunId(absl::string_view id) {
   return id.size() == 16 && std::all_of(id.begin(), id.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -308,6 +357,7 @@ absl::Status ValidateBatch(const v1::Batch& batch_untrusted) {
   }
   CheckDigests(check, batch);
   CheckMemory(check, batch);
+  CheckMemoryRecords(check, batch);
   if (batch.has_last_step()) CheckTable(check, batch.last_step());
   if (batch.has_max_step()) CheckTable(check, batch.max_step());
   if (batch.has_live()) CheckTable(check, batch.live());

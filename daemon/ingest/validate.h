@@ -15,7 +15,7 @@
 namespace invact {
 
 inline constexpr int kProtocolMajor = 1;
-inline constexpr int kProtocolMinor = 3;
+inline constexpr int kProtocolMinor = 4;
 inline constexpr size_t kMaxBatchBytes = 1 << 20;
 inline constexpr size_t kMaxRecords = 16384;
 

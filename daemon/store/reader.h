@@ -63,6 +63,18 @@ struct MemoryCurveFilter {
   std::string category;  // empty: all together
 };
 
+struct ChangeCurveFilter {
+  int64_t first_step = 0, last_step = 0;  // inclusive
+  int64_t buckets = 0;                    // at least 1
+  std::optional<int64_t> device;
+  std::string category;              // empty: all together; also "reserved"
+  std::optional<std::string> layer;  // empty text: what no layer has
+  std::optional<int64_t> ordinal;    // the call site of the layer, no category
+  // Up to so many records it is made of each of them; of more, of the summaries
+  // of their blobs (memory_summary.h).
+  int64_t open_records = 1'500'000;
+};
+
 class Reader;
 
 class ReadSession {
@@ -101,6 +113,10 @@ class ReadSession {
   // kInvalidArgument: no such category.
   absl::StatusOr<std::vector<v1::MemoryCurve>> MemoryCurves(
       int64_t run, const MemoryCurveFilter& filter);
+  // Of single changes, by device; none where the run told of none.
+  // kInvalidArgument: no such category; kNotFound: no such layer or call site.
+  absl::StatusOr<std::vector<v1::MemoryCurve>> ChangeCurves(
+      int64_t run, const ChangeCurveFilter& filter);
   // What a report of that step says of device memory.
   absl::StatusOr<StoredMemory> Memory(int64_t run, int64_t step);
   // All whose id begins so, newest first; "@last": the newest.

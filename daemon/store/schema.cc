@@ -13,6 +13,7 @@
 #include "daemon/store/schema_v3.h"
 #include "daemon/store/schema_v4.h"
 #include "daemon/store/schema_v5.h"
+#include "daemon/store/schema_v6.h"
 
 namespace invact {
 namespace {
@@ -47,7 +48,7 @@ absl::Status CopyBefore(Database& db, const std::string& path, int64_t next) {
 
 const std::vector<std::string_view>& SchemaSteps() {
   static const auto* steps = new std::vector<std::string_view>{
-      kSchemaV1, kSchemaV2, kSchemaV3, kSchemaV4, kSchemaV5};
+      kSchemaV1, kSchemaV2, kSchemaV3, kSchemaV4, kSchemaV5, kSchemaV6};
   return *steps;
 }
 

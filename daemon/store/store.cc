@@ -157,6 +157,7 @@ absl::Status Store::FindCodebook() {
   add("kind", codes::kEventNames);
   add("source", codes::kSourceNames);
   add("action", codes::kActionNames);
+  add("memory_category", codes::kMemoryCategoryNames);
 
   absl::StatusOr<int64_t> newest =
       db_->QueryInt("SELECT COALESCE(MAX(codebook), 0) FROM codebooks");
@@ -235,27 +236,39 @@ absl::StatusOr<int64_t> Store::EnforceQuota() {
 absl::StatusOr<Store::Dropped> Store::DropOldestEvents(int64_t bytes_wanted) {
   struct Blob {
     int64_t pk, run, bytes, events;
+    bool memory;
   };
   std::vector<Blob> oldest;
   {
+    // A blob of several batches is as old as the last of them.
     Query query = db_->Prepare(
-        "SELECT pk, run, LENGTH(records), "
-        "COALESCE(events, LENGTH(records) / record_bytes) "
-        "FROM event_blobs ORDER BY pk LIMIT ?");
+        "SELECT o.pk, o.run, o.bytes, o.events, o.memory FROM ("
+        "SELECT * FROM (SELECT pk, run, seq, LENGTH(records) AS bytes, "
+        "COALESCE(events, LENGTH(records) / record_bytes) AS events, "
+        "0 AS memory FROM event_blobs ORDER BY pk LIMIT ?1) UNION ALL "
+        "SELECT * FROM (SELECT pk, run, seq, LENGTH(records) + "
+        "LENGTH(levels) + LENGTH(layers) + LENGTH(ranges), events, 1 "
+        "FROM memory_blobs ORDER BY pk LIMIT ?1)) AS o "
+        "JOIN batches AS b ON b.run = o.run AND b.seq = o.seq "
+        "ORDER BY b.stored_ns, o.seq LIMIT ?1");
     query.Bind(int64_t{kBlobsAtATime});
     while (query.Next()) {
-      const int64_t pk = query.Int(), run = query.Int();
-      const int64_t bytes = query.Int(), events = query.Int();
-      oldest.push_back({pk, run, bytes, events});
+      Blob& blob = oldest.emplace_back();
+      for (int64_t* field : {&blob.pk, &blob.run, &blob.bytes, &blob.events}) {
+        *field = query.Int();
+      }
+      blob.memory = query.Int() != 0;
     }
     if (!query.status().ok()) return query.status();
   }
   Dropped dropped;
   for (const Blob& blob : oldest) {
     if (dropped.bytes >= bytes_wanted) break;
-    absl::Status status = db_->Prepare("DELETE FROM event_blobs WHERE pk = ?")
-                              .Bind(blob.pk)
-                              .Run();
+    absl::Status status =
+        db_->Prepare(blob.memory ? "DELETE FROM memory_blobs WHERE pk = ?"
+                                 : "DELETE FROM event_blobs WHERE pk = ?")
+            .Bind(blob.pk)
+            .Run();
     if (status.ok()) {
       status = db_->Prepare(
                       "UPDATE runs SET events_expired = events_expired + ? "

@@ -118,6 +118,7 @@ class Store {
   absl::Status AppendDigests(int64_t run, const v1::Batch& batch);
   absl::Status AppendMemory(int64_t run, const v1::Batch& batch);
   absl::Status AppendMemoryStep(int64_t run, const v1::MemoryStep& step);
+  absl::Status AppendMemoryRecords(int64_t run, const v1::Batch& batch);
   struct MomentKey {
     int64_t run, step, device;
     std::string_view moment;

@@ -40,12 +40,16 @@ absl::Status Store::AppendBatch(int64_t run, const v1::Batch& batch,
   }
   const int64_t events =
       batch.record_bytes() ? batch.records().size() / batch.record_bytes() : 0;
+  const int64_t memory_events =
+      batch.memory_record_bytes()
+          ? batch.memory_records().size() / batch.memory_record_bytes()
+          : 0;
   absl::Status status =
       db_->Prepare(
              "INSERT INTO batches (run, seq, wall_ns, mono_ns, events, "
-             "stored_ns) VALUES (?, ?, ?, ?, ?, ?)")
+             "memory_events, stored_ns) VALUES (?, ?, ?, ?, ?, ?, ?)")
           .BindAll(run, seq, batch.wall_time_ns(), batch.monotonic_time_ns(),
-                   events, now_ns)
+                   events, memory_events, now_ns)
           .Run();
   if (status.ok()) {
     status =
@@ -57,6 +61,9 @@ absl::Status Store::AppendBatch(int64_t run, const v1::Batch& batch,
   if (status.ok()) status = AppendSteps(run, batch);
   if (status.ok()) status = AppendDigests(run, batch);
   if (status.ok()) status = AppendMemory(run, batch);
+  if (status.ok() && memory_events > 0) {
+    status = AppendMemoryRecords(run, batch);
+  }
   if (status.ok() && events > 0) status = AppendEvents(run, batch);
   if (status.ok()) status = AppendUpdate(run, batch);
   if (status.ok() && batch.has_end()) {

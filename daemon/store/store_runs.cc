@@ -186,26 +186,27 @@ absl::StatusOr<int> Store::DeleteRuns(const std::vector<std::string>& run_ids) {
     if (!query.status().ok()) return query.status();
   }
   for (int64_t run : runs) {
-    for (const char* sql :
-         {"DELETE FROM exits WHERE (job_id, pid) IN "
-          "(SELECT job_id, pid FROM runs WHERE pk = ?)",
-          "DELETE FROM event_blobs WHERE run = ?",
-          "DELETE FROM batches WHERE run = ?",
-          "DELETE FROM scopes WHERE run = ?", "DELETE FROM sites WHERE run = ?",
-          "DELETE FROM steps WHERE run = ?",
-          "DELETE FROM site_rows WHERE run = ?",
-          "DELETE FROM scope_rows WHERE run = ?",
-          "DELETE FROM site_tables WHERE run = ?",
-          "DELETE FROM warnings WHERE run = ?",
-          "DELETE FROM kernels WHERE run = ?",
-          "DELETE FROM parameters WHERE run = ?",
-          "DELETE FROM digests WHERE run = ?",
-          "DELETE FROM memory_steps WHERE run = ?",
-          "DELETE FROM memory_moments WHERE run = ?",
-          "DELETE FROM memory_holders WHERE run = ?",
-          "DELETE FROM memory_failures WHERE run = ?",
-          "DELETE FROM memory_blobs WHERE run = ?",
-          "DELETE FROM runs WHERE pk = ?"}) {
+    for (const char* sql : {"DELETE FROM exits WHERE (job_id, pid) IN "
+                            "(SELECT job_id, pid FROM runs WHERE pk = ?)",
+                            "DELETE FROM event_blobs WHERE run = ?",
+                            "DELETE FROM batches WHERE run = ?",
+                            "DELETE FROM scopes WHERE run = ?",
+                            "DELETE FROM sites WHERE run = ?",
+                            "DELETE FROM steps WHERE run = ?",
+                            "DELETE FROM site_rows WHERE run = ?",
+                            "DELETE FROM scope_rows WHERE run = ?",
+                            "DELETE FROM site_tables WHERE run = ?",
+                            "DELETE FROM warnings WHERE run = ?",
+                            "DELETE FROM kernels WHERE run = ?",
+                            "DELETE FROM parameters WHERE run = ?",
+                            "DELETE FROM digests WHERE run = ?",
+                            "DELETE FROM memory_steps WHERE run = ?",
+                            "DELETE FROM memory_moments WHERE run = ?",
+                            "DELETE FROM memory_holders WHERE run = ?",
+                            "DELETE FROM memory_failures WHERE run = ?",
+                            "DELETE FROM memory_blobs WHERE run = ?",
+                            "DELETE FROM memory_next WHERE run = ?",
+                            "DELETE FROM runs WHERE pk = ?"}) {
       absl::Status status = db_->Prepare(sql).Bind(run).Run();
       if (!status.ok()) return status;
     }

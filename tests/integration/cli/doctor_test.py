@@ -147,7 +147,7 @@ def test_the_plugin_of_a_version_is_found_by_major_and_minor(place):
 def test_version_starts_no_daemon(place):
     version = place.json("version")
     assert version["schema"] == "invact.version/v1"
-    assert version["protocol"] == "1.3" and version["database"] >= 1
+    assert version["protocol"] == "1.4" and version["database"] >= 1
     assert place.ok("--version") == f"invact {version['version']}\n"
     assert f"invact {version['version']}\n" in place.ok("version")
     assert not place.answers()

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "proto/memory_record.h"
 #include "tests/unit/daemon/store_fixture.h"
 
 namespace invact {
@@ -119,6 +120,50 @@ TEST_F(Schema, EveryStepOfOursWorksOnAnEmptyFile) {
             .ok())
         << view;
   }
+}
+
+TEST_F(Schema, AFileOfVersionFiveKeepsItsEventsAndTakesChangesOfMemory) {
+  {
+    auto db = OpenDb();
+    const Steps five(SchemaSteps().begin(), SchemaSteps().begin() + 5);
+    ASSERT_TRUE(Migrate(*db, options_.path, five).ok());
+    ASSERT_TRUE(
+        db->Exec("INSERT INTO runs (pk, id, name, job_id, state, policy, host, "
+                 "torch_version, device, invact_version, pid, rank, "
+                 "local_rank, world_size, restart, exact, started_ns, "
+                 "last_seq, secret_sha256, seen_ns) VALUES (1, "
+                 "'00000000000000a1', '', '', 'running', '', '', '', '', '', "
+                 "1, 0, 0, 1, 0, 0, 1, 3, x'', 1);"
+                 "INSERT INTO batches (run, seq, wall_ns, mono_ns, events, "
+                 "stored_ns) VALUES (1, 3, 1, 1, 2, 1);"
+                 "INSERT INTO event_blobs (run, seq, codebook, record_bytes, "
+                 "first_step, last_step, records, packed, events) "
+                 "VALUES (1, 3, 1, 48, 0, 0, x'00', 0, 2)")
+            .ok());
+  }
+  auto store = Open();
+  ASSERT_NE(store, nullptr);
+
+  MemoryRecord record = {};
+  record.bytes = 99;
+  record.scope = record.site = kNoMemoryPlace;
+  v1::Batch batch = Batch(4);
+  batch.set_memory_records(&record, sizeof(record));
+  batch.set_memory_record_bytes(sizeof(record));
+  ASSERT_TRUE(Append(*store, 1, batch).ok());
+
+  EXPECT_EQ(Count("SELECT COUNT(*) FROM batches_v1"), 2);
+  EXPECT_EQ(Count("SELECT events_kept - memory_events_kept FROM batches_v1 "
+                  "WHERE seq = 3"),
+            1);
+  EXPECT_EQ(Count("SELECT memory_events_kept - events_kept FROM batches_v1 "
+                  "WHERE seq = 4"),
+            1);
+  Reader reader(options_.path, options_.sharing);
+  auto curves = reader.Start(absl::InfiniteFuture())
+                    ->ChangeCurves(1, {0, INT64_MAX, 10, {}, "", {}, {}});
+  ASSERT_TRUE(curves.ok() && curves->size() == 1) << curves.status();
+  EXPECT_EQ(curves->at(0).buckets(0).last_bytes(), 99);
 }
 
 }  // namespace

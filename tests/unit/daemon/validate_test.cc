@@ -7,6 +7,9 @@
 #include <functional>
 #include <random>
 
+#include "proto/codes.h"
+#include "proto/memory_record.h"
+
 namespace invact {
 namespace {
 
@@ -97,6 +100,68 @@ TEST(Validate, MemoryOutOfItsLimitsIsRefused) {
                 batch.mutable_memory_failures(0)->set_asked_bytes(-1);
               }),
               StartsWith("memory.asked_bytes: "));
+}
+
+TEST(Validate, MemoryRecordsOutOfTheirLimitsAreRefused) {
+  const auto refused = [](const std::function<void(MemoryRecord&)>& spoil,
+                          size_t count = 2) {
+    MemoryRecord record = {};
+    record.time_ns = 1;
+    record.bytes = -5;
+    record.scope = record.site = kNoMemoryPlace;
+    record.kind = static_cast<uint8_t>(EventKind::kFree);
+    spoil(record);
+    return RefusedBatch([&](v1::Batch& batch) {
+      const std::string bytes(reinterpret_cast<const char*>(&record),
+                              sizeof(record));
+      for (size_t i = 0; i < count; ++i)
+        *batch.mutable_memory_records() += bytes;
+      batch.set_memory_record_bytes(sizeof(record));
+    });
+  };
+  using Record = MemoryRecord;
+  const auto gap = static_cast<uint8_t>(EventKind::kGap);
+  EXPECT_EQ(refused([](Record&) {}), "");
+  EXPECT_EQ(refused([](Record&) {}, kMostMemoryRecords), "");
+  EXPECT_EQ(refused([](Record& r) { r.kind = 250; }), "")
+      << "of a later plugin";
+  EXPECT_EQ(refused([](Record& r) { r.category = kReservedBytes; }), "");
+  EXPECT_EQ(refused([&](Record& r) {
+              r.kind = gap;
+              r.bytes = 7;
+              r.device = kEveryDevice;
+            }),
+            "");
+  const std::pair<const char*, std::function<void(Record&)>> wrong[] = {
+      {"bytes", [](Record& r) { r.bytes = INT64_MIN; }},
+      {"bytes", [](Record& r) { r.bytes = (int64_t{1} << 56) + 1; }},
+      {"bytes", [&](Record& r) { r.kind = gap; }},
+      {"time_ns", [](Record& r) { r.time_ns = UINT64_MAX; }},
+      {"scope", [](Record& r) { r.scope = kMostMemoryPlaces; }},
+      {"site", [](Record& r) { r.site = kNoMemoryPlace - 1; }},
+      {"category", [](Record& r) { r.category = kMostMemoryCategories; }},
+      {"device", [](Record& r) { r.device = -1; }},
+      {"more", [](Record& r) { r.more = 2; }}};
+  for (const auto& [field, spoil] : wrong) {
+    EXPECT_THAT(refused(spoil),
+                StartsWith(std::string("memory_record.") + field))
+        << field;
+  }
+  EXPECT_THAT(refused([](Record&) {}, kMostMemoryRecords + 1),
+              StartsWith("memory_records: 16385 entries"));
+  const auto odd = [](uint32_t each, size_t bytes, uint64_t before = 0) {
+    return RefusedBatch([&](v1::Batch& batch) {
+      batch.set_memory_records(std::string(bytes, '\0'));
+      batch.set_memory_record_bytes(each);
+      batch.set_memory_before(before);
+    });
+  };
+  EXPECT_EQ(odd(56, 112), "");
+  EXPECT_THAT(odd(40, 41), StartsWith("memory_records: ends inside"));
+  EXPECT_THAT(odd(0, 40), StartsWith("memory_record_bytes: 0 is outside"));
+  EXPECT_THAT(odd(39, 78), StartsWith("memory_record_bytes: 39 is outside"));
+  EXPECT_THAT(odd(257, 257), StartsWith("memory_record_bytes: 257"));
+  EXPECT_THAT(odd(40, 0, UINT64_MAX), StartsWith("memory_before: "));
 }
 
 TEST(Validate, GoodMessagesPass) {

@@ -83,6 +83,7 @@ void AddVerbs(CLI::App& app, Shell& shell) {
   AddCompare(app, shell);
   AddCheck(app, shell);
   AddKernels(app, shell);
+  AddTimeline(app, shell);
   AddWatch(app, shell);
   AddExport(app, shell);
   AddRm(app, shell);

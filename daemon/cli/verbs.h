@@ -18,6 +18,7 @@ void AddDiff(CLI::App& app, Shell& shell);
 void AddCompare(CLI::App& app, Shell& shell);
 void AddCheck(CLI::App& app, Shell& shell);
 void AddKernels(CLI::App& app, Shell& shell);
+void AddTimeline(CLI::App& app, Shell& shell);
 void AddWatch(CLI::App& app, Shell& shell);
 void AddExport(CLI::App& app, Shell& shell);
 void AddRm(CLI::App& app, Shell& shell);

@@ -18,6 +18,7 @@
 #include "plugin/observe/tensor_facts.h"
 #include "plugin/observe/version_error.h"
 #include "plugin/observe/watched_hook.h"
+#include "plugin/python/tensor_object.h"
 #include "plugin/rebuild/dropped_hook.h"
 #include "plugin/rebuild/rebuild.h"
 #include "plugin/torch_compat.h"
@@ -111,7 +112,9 @@ void Observe(SavedVariable* saved, const at::Tensor& tensor, bool is_output,
   const Region& region = t_region;
   if (decline == Reason::kNone) decline = region.declined;
   ValuePtr value;
-  if (Rebuilding() && region.phase == RegionPhase::kNone) {
+  if (decline == Reason::kTensorSubclass) {
+    value = KeepElsewhere(saved->*Get(DataMember()));
+  } else if (Rebuilding() && region.phase == RegionPhase::kNone) {
     Packed packed = Pack(saved->*Get(DataMember()), is_output);
     if (packed.dropped != nullptr) {
       Drop(saved, tensor, is_output, std::move(packed.dropped), packed.planned);
@@ -142,6 +145,17 @@ void ConstructSavedVariable(SavedVariable* self, const at::Tensor& tensor,
   const Reason decline = std::exchange(t_pending_decline, Reason::kNone);
   g_constructor(self, tensor, is_output, is_inplace_on_view);
   Observe(self, tensor, is_output, decline);
+}
+
+// By a function of the job's, with the GIL. What the job has hung on the tensor
+// has to be there when it is read.
+void ConstructInPython(SavedVariable* self, const at::Tensor& tensor,
+                       bool is_output, bool is_inplace_on_view) {
+  if (Rebuilding() && Active() && tensor.defined() &&
+      HasAttributes(*tensor.unsafeGetTensorImpl())) {
+    t_pending_decline = Reason::kTensorSubclass;
+  }
+  ConstructSavedVariable(self, tensor, is_output, is_inplace_on_view);
 }
 
 SavedHook* OurHook(const SavedVariable* saved) {
@@ -189,9 +203,12 @@ at::Tensor UnpackDropped(const SavedVariable* self, Dropped& dropped,
     }
     ThrowWrittenInPlace(hollow, !original, output_nr, dropped.version());
   }
-  // Whoever reads an input again gets the same object while it has it.
+  // Whoever has an input, or what was made of it, gets the same object.
   const bool original = self->*Get(KeptOriginalMember());
   if (original) {
+    if (at::Tensor variable = dropped.ReadVariable(); variable.defined()) {
+      return variable;
+    }
     if (at::Tensor last = dropped.LastRead(); last.defined()) return last;
   }
   // Torch makes a variable of what it is given: no op of the program's.
@@ -258,7 +275,7 @@ bool ObserveSavedVariables(bool python, std::string* error) noexcept {
       {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},
       {kUnpackSymbol, reinterpret_cast<void*>(UnpackSavedVariable)}};
   ImportPatch in_python[] = {
-      {kConstructor, reinterpret_cast<void*>(ConstructSavedVariable)},
+      {kConstructor, reinterpret_cast<void*>(ConstructInPython)},
       {kRegisterHooks, reinterpret_cast<void*>(RegisterSavedVariableHooks)},
       {kUnpackSymbol, reinterpret_cast<void*>(UnpackSavedVariable)}};
   const auto all = [](const char* library, std::span<ImportPatch> patches) {

@@ -112,6 +112,16 @@ void LearnParameterClass() noexcept {
   if (type) g_parameter.store(type.Release(), std::memory_order_release);
 }
 
+bool HasAttributes(const c10::TensorImpl& tensor) noexcept {
+  PyObject* object = tensor.pyobj_slot()->load_pyobj();
+  if (object == nullptr) return false;
+  const Ref dict = Attribute(object, "__dict__");
+  if (!dict || !IsInstance(dict.get(), g_python.dict_type)) return false;
+  ptrdiff_t position = 0;
+  PyObject *key, *value;
+  return g_python.PyDict_Next(dict.get(), &position, &key, &value) != 0;
+}
+
 int64_t TensorBytes(PyObject* tensor) noexcept {
   try {
     const c10::TensorImpl* impl = ImplOf(tensor);

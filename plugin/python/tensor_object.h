@@ -32,6 +32,9 @@ bool IsParameterObject(const c10::TensorImpl& tensor) noexcept;
 // Once torch.nn was imported, with the GIL.
 void LearnParameterClass() noexcept;
 
+// Whether the job has set attributes of its own on the tensor's object.
+bool HasAttributes(const c10::TensorImpl& tensor) noexcept;
+
 // numel * itemsize.
 int64_t TensorBytes(PyObject* tensor) noexcept;
 

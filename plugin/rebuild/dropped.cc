@@ -153,10 +153,29 @@ at::Tensor Dropped::Read() {
   if (c10::GradMode::is_enabled()) rebuilt = SavedAgain(std::move(rebuilt));
   Trash trash;
   std::lock_guard lock(RebuildLock());
-  if (planned_ && !std::exchange(read_, true) && --value_->unread == 0) {
-    trash.storages.push_back(std::move(value_->rebuilt));
-  }
+  NoteFirstRead(&trash);
   return rebuilt;
+}
+
+// Under the lock.
+void Dropped::NoteFirstRead(Trash* trash) {
+  if (planned_ && !std::exchange(read_, true) && --value_->unread == 0) {
+    trash->storages.push_back(std::move(value_->rebuilt));
+  }
+}
+
+at::Tensor Dropped::ReadVariable() {
+  at::Tensor variable = Variable();
+  if (!variable.defined()) return variable;
+  ValuePtr to_verify;
+  {
+    Trash trash;
+    std::lock_guard lock(RebuildLock());
+    if (planned_ && original_.defined()) to_verify = value_;
+    NoteFirstRead(&trash);
+  }
+  if (to_verify.defined()) Verify(layout_.Over(ObtainAfresh(to_verify)));
+  return variable;
 }
 
 at::Tensor Dropped::LastRead() const {

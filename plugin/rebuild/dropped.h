@@ -42,6 +42,8 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   void NoteRead(const at::Tensor& read);
   // The variable that was saved, where anybody still has it.
   at::Tensor Variable() const { return at::Tensor(variable_.lock()); }
+  // The same, read as what was saved.
+  at::Tensor ReadVariable();
   bool Written() const { return counter_.current_version() != version_; }
   uint32_t version() const { return version_; }
   // A tensor of this kind without values.
@@ -61,6 +63,7 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   Dropped(const at::Tensor& tensor, Value& value);
   void Join(Value& value);
   void Leave(Trash* trash);
+  void NoteFirstRead(Trash* trash);
   at::Tensor SavedAgain(at::Tensor rebuilt) const;
   bool LetGo(Action action);
   void CountLeaves();

@@ -8,7 +8,10 @@ import backward_programs
 import functional_programs
 import mode_programs
 import module_programs
+import node_programs
+import offload_programs
 import random_programs
+import shared_programs
 import thread_programs
 import write_programs
 from probe import main, names
@@ -20,6 +23,9 @@ GROUPS = {"writes": names(write_programs.__name__),
           "modules": names(module_programs.__name__),
           "modes": names(mode_programs.__name__),
           "threads": names(thread_programs.__name__),
+          "offloads": names(offload_programs.__name__),
+          "nodes": names(node_programs.__name__),
+          "shared": names(shared_programs.__name__),
           "functional": names(functional_programs.__name__)}
 CASES = {name: group for group, group_names in GROUPS.items()
          for name in group_names}

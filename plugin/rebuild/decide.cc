@@ -73,7 +73,7 @@ int64_t CostOfRecipe(Value* value, int64_t limit, Choice* choice) {
 int64_t CostOf(Value* value, int64_t limit, Choice* choice) {
   if (limit <= 0 || choice->looks-- <= 0) return kNever;
   if (choice->Has(value)) return 0;
-  const bool usable = value->Usable();
+  const bool usable = value->MayServe();
   if (usable && (value->persistent || value->kept > 0 || value->users > 0)) {
     choice->AddLeaf(value);
     return 0;

@@ -13,7 +13,9 @@ Value::Value(const at::Tensor& tensor)
       counter(torch::autograd::impl::version_counter(tensor)),
       version(counter.current_version()),
       device(tensor.device()),
-      stream(CurrentStream(device)) {}
+      stream(CurrentStream(device)),
+      // A NumPy buffer, say, that its owner fills again for the next batch.
+      foreign(!tensor.storage().resizable()) {}
 
 void Value::release_resources() {
   recipe.reset();

@@ -82,6 +82,8 @@ struct Value final : c10::intrusive_ptr_target {
 
   // Whether the storage is alive and still has these contents.
   bool Usable() const;
+  // The same, and nobody writes to it unseen: it may serve to rebuild others.
+  bool MayServe() const { return Usable() && (persistent || !foreign); }
   // A reference to it, null when it died meanwhile. To be given up elsewhere
   // than under the lock.
   c10::Storage Take() const { return c10::Storage(address.lock()); }
@@ -93,6 +95,7 @@ struct Value final : c10::intrusive_ptr_target {
   const uint32_t version;
   const c10::Device device;
   const c10::StreamId stream;  // of the device, current when it was made
+  const bool foreign;          // memory that somebody else gave to torch
   bool persistent = false;     // a parameter or buffer, or a view of one
 
   bool overwritten = false;

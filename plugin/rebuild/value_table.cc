@@ -89,6 +89,20 @@ void EndValue(Value* value, Trash* trash) {
   Erase(value, trash);
 }
 
+std::vector<c10::Storage> StoragesOver(const c10::StorageImpl* storage) {
+  const auto* begin = static_cast<const char*>(storage->data());
+  const char* end = begin + storage->nbytes();
+  std::vector<c10::Storage> found;
+  Values().by_storage.ForEach([&](const Value* value) {
+    const c10::StorageImpl* other = value->address._unsafe_get_target();
+    if (other == storage || value->address.use_count() == 0) return;
+    const auto* at = static_cast<const char*>(other->data());
+    if (at >= end || begin >= at + other->nbytes()) return;
+    if (c10::Storage there = value->Take()) found.push_back(std::move(there));
+  });
+  return found;
+}
+
 ValuePtr RootValue(const at::Tensor& tensor, Trash* trash) {
   if (Value** entry = Values().by_storage.Find(StorageOf(tensor))) {
     const Match match = Matches(**entry, tensor);

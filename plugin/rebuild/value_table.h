@@ -5,6 +5,7 @@
 #define INVACT_PLUGIN_REBUILD_VALUE_TABLE_H_
 
 #include <atomic>
+#include <vector>
 
 #include "plugin/rebuild/value.h"
 
@@ -24,6 +25,10 @@ extern std::atomic<int64_t> g_values;
 // That storage's contents are about to change: its value, entered no more.
 Value* ValueAt(const c10::StorageImpl* storage);
 void EndValue(Value* value, Trash* trash);
+
+// Other storages known here over the same memory: made by DLPack or NumPy. To
+// be given up elsewhere than under the lock.
+std::vector<c10::Storage> StoragesOver(const c10::StorageImpl* storage);
 
 }  // namespace invact
 

@@ -37,10 +37,7 @@ DroppedOnes End(const c10::StorageImpl* storage, uint32_t counted, bool last) {
   return dependents;
 }
 
-}  // namespace
-
-void RebuildBeforeWrite(const c10::StorageImpl* storage,
-                        uint32_t counted) noexcept {
+void BeforeWriteTo(const c10::StorageImpl* storage, uint32_t counted) noexcept {
   try {
     DroppedOnes over;
     {
@@ -59,6 +56,25 @@ void RebuildBeforeWrite(const c10::StorageImpl* storage,
     SayTrouble("rebuild-before-write", error.what());
     End(storage, counted, /*last=*/true);
   }
+}
+
+}  // namespace
+
+void RebuildBeforeWrite(const c10::StorageImpl* storage,
+                        uint32_t counted) noexcept try {
+  if (!storage->resizable()) {  // given to torch, maybe by torch itself
+    std::vector<c10::Storage> others;
+    {
+      std::lock_guard lock(RebuildLock());
+      others = StoragesOver(storage);
+    }
+    for (const c10::Storage& other : others) {
+      BeforeWriteTo(other.unsafeGetStorageImpl(), 0);
+    }
+  }
+  BeforeWriteTo(storage, counted);
+} catch (const std::exception& error) {
+  SayTrouble("rebuild-before-write", error.what());
 }
 
 void RebuildBeforeSetData(const at::TensorBase& variable) noexcept try {

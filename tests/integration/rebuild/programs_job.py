@@ -6,6 +6,7 @@ error texts. See probe.py.
 
 import backward_programs
 import functional_programs
+import memory_programs
 import mode_programs
 import module_programs
 import node_programs
@@ -24,6 +25,7 @@ GROUPS = {"writes": names(write_programs.__name__),
           "modes": names(mode_programs.__name__),
           "threads": names(thread_programs.__name__),
           "offloads": names(offload_programs.__name__),
+          "memory": names(memory_programs.__name__),
           "nodes": names(node_programs.__name__),
           "shared": names(shared_programs.__name__),
           "functional": names(functional_programs.__name__)}

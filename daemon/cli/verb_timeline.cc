@@ -23,6 +23,7 @@ struct TimelineFlags {
   std::optional<int> device, ordinal, buckets;
   std::optional<std::string> layer;
   std::string category, steps;
+  bool no_layer = false;
 };
 
 // "7", "7-9", "7-" or nothing.
@@ -63,6 +64,7 @@ absl::StatusOr<int> Timeline(Shell& shell, const TimelineFlags& flags) {
   request.set_curve_buckets(
       flags.buckets.value_or(shell.json ? kJsonBuckets : kTextBuckets));
   if (flags.device) request.set_device(*flags.device);
+  request.set_no_layer(flags.no_layer);
   if (flags.layer) request.set_layer(*flags.layer);
   if (flags.ordinal) {
     request.set_ordinal(static_cast<uint32_t>(*flags.ordinal));
@@ -94,6 +96,7 @@ void AddTimeline(CLI::App& app, Shell& shell) {
       ->type_name("C");
   verb->add_option("--layer", flags->layer, "What this module has")
       ->type_name("L");
+  verb->add_flag("--no-layer", flags->no_layer, "What no module has");
   verb->add_option("--ordinal", flags->ordinal,
                    "With --layer: its call site of that number")
       ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))

@@ -18,10 +18,11 @@ std::string Subject(const v1::QueryTimelineRequest& request) {
   std::string out = request.category() == "reserved" ? "reserved memory"
                     : request.category().empty()     ? "memory"
                                                      : request.category();
+  if (request.no_layer()) out += " of no layer";
   if (request.has_layer()) {
-    absl::StrAppend(
-        &out, " of ",
-        request.layer().empty() ? "no layer" : EscapeLine(request.layer()));
+    absl::StrAppend(&out, " of ",
+                    request.layer().empty() ? "the outermost module"
+                                            : EscapeLine(request.layer()));
   }
   if (request.has_ordinal()) {
     absl::StrAppend(&out, ", call site ", request.ordinal());
@@ -102,6 +103,7 @@ std::string TimelineToJson(const std::string& run,
   out["category"] =
       request.category().empty() ? Json() : Json(request.category());
   out["layer"] = request.has_layer() ? Json(request.layer()) : Json();
+  out["no_layer"] = request.no_layer();
   out["ordinal"] = request.has_ordinal() ? Json(request.ordinal()) : Json();
   out["devices"] = Json::array();
   for (const v1::MemoryCurve& curve : answer.curves()) {

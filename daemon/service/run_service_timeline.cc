@@ -50,9 +50,10 @@ absl::StatusOr<std::vector<v1::MemoryCurve>> ReadCurves(
   if (request.has_device()) device = request.device();
   if (!request.changes()) {
     if (request.has_layer() || request.has_ordinal() ||
-        request.has_until_step()) {
+        request.has_until_step() || request.no_layer()) {
       return absl::InvalidArgumentError(
-          "layer, ordinal and until_step are for curves of single changes");
+          "layer, no_layer, ordinal and until_step are for curves of single "
+          "changes");
     }
     return session.MemoryCurves(
         run, {request.first_step() == 0 ? -1 : request.first_step(), last,
@@ -65,6 +66,7 @@ absl::StatusOr<std::vector<v1::MemoryCurve>> ReadCurves(
   filter.device = device;
   filter.category = request.category();
   if (request.has_layer()) filter.layer = request.layer();
+  filter.no_layer = request.no_layer();
   if (request.has_ordinal()) filter.ordinal = request.ordinal();
   return session.ChangeCurves(run, filter);
 }

@@ -38,7 +38,7 @@ void CurvePieces::Add(const CurvePiece& piece) {
   if (joins) {
     pieces_.back().Add(piece);
   } else {
-    if (pieces_.size() == kRoom * buckets_) Halve();
+    if (pieces_.size() >= std::max(kRoom * buckets_, kLeastRoom)) Halve();
     pieces_.push_back(piece);
   }
   if (!gap_) return;

@@ -3,7 +3,8 @@
 // values in it.
 //
 // A bucket has as many events as the others, or as close to it as the ranges
-// that came allow. Memory: kRoom pieces a bucket. One thread.
+// that came allow. Memory: kRoom pieces a bucket, at least kLeastRoom. One
+// thread.
 #ifndef INVACT_DAEMON_STORE_CURVE_PIECES_H_
 #define INVACT_DAEMON_STORE_CURVE_PIECES_H_
 
@@ -33,7 +34,7 @@ struct CurvePiece {
 
 class CurvePieces {
  public:
-  static constexpr size_t kRoom = 4;
+  static constexpr size_t kRoom = 4, kLeastRoom = 4096;
 
   // buckets: at least 1.
   explicit CurvePieces(int64_t buckets)

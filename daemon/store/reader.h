@@ -67,9 +67,10 @@ struct ChangeCurveFilter {
   int64_t first_step = 0, last_step = 0;  // inclusive
   int64_t buckets = 0;                    // at least 1
   std::optional<int64_t> device;
-  std::string category;              // empty: all together; also "reserved"
-  std::optional<std::string> layer;  // empty text: what no layer has
-  std::optional<int64_t> ordinal;    // the call site of the layer, no category
+  std::string category;  // empty: all together; also "reserved"
+  std::optional<std::string> layer;
+  std::optional<int64_t> ordinal;  // the call site of the layer, no category
+  bool no_layer = false;           // in place of a layer: what none has
   // Up to so many records it is made of each of them; of more, of the summaries
   // of their blobs (memory_summary.h).
   int64_t open_records = 1'500'000;

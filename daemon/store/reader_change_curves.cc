@@ -205,11 +205,8 @@ absl::StatusOr<std::string> ReadBlob(Database* db, const char* sql,
 // All of that name: a job may have several models.
 absl::Status FindPlaces(Database* db, int64_t run,
                         const ChangeCurveFilter& filter, Subject* out) {
+  if (filter.no_layer) out->places = {kNoMemoryPlace};
   if (!filter.layer) return absl::OkStatus();
-  if (filter.layer->empty() && !filter.ordinal) {
-    out->places = {kNoMemoryPlace};
-    return absl::OkStatus();
-  }
   Query query =
       filter.ordinal
           ? db->Prepare(
@@ -234,11 +231,11 @@ absl::Status FindPlaces(Database* db, int64_t run,
 absl::StatusOr<Subject> FindSubject(Database* db, int64_t run,
                                     const ChangeCurveFilter& filter) {
   Subject out;
-  out.of = filter.ordinal                  ? Subject::Of::kSite
-           : filter.layer                  ? Subject::Of::kLayer
-           : filter.category.empty()       ? Subject::Of::kAll
-           : filter.category == "reserved" ? Subject::Of::kReserved
-                                           : Subject::Of::kCategory;
+  out.of = filter.ordinal                    ? Subject::Of::kSite
+           : filter.layer || filter.no_layer ? Subject::Of::kLayer
+           : filter.category.empty()         ? Subject::Of::kAll
+           : filter.category == "reserved"   ? Subject::Of::kReserved
+                                             : Subject::Of::kCategory;
   const auto& names = codes::kMemoryCategoryNames;
   const bool known = std::find(std::begin(names), std::end(names),
                                filter.category) != std::end(names);
@@ -246,6 +243,9 @@ absl::StatusOr<Subject> FindSubject(Database* db, int64_t run,
     return absl::InvalidArgumentError(
         absl::StrCat("no category of memory is called ", filter.category,
                      filter.category == "reserved" ? " in a layer" : ""));
+  }
+  if (filter.layer && filter.no_layer) {
+    return absl::InvalidArgumentError("a layer and no layer contradict");
   }
   if (filter.ordinal && (!filter.category.empty() || !filter.layer)) {
     return absl::InvalidArgumentError(

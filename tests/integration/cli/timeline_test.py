@@ -43,6 +43,7 @@ def send(relay, records, before, end=False):
     request = relay.batch()
     batch = request.batch
     if before == 0:
+        batch.scopes.add(id=0, name="")
         batch.scopes.add(id=1, name="model.mlp")
         batch.sites.add(id=2, scope=1, pack_ordinal=3, op="GeluBackward0")
     batch.memory_records = b"".join(records)
@@ -90,7 +91,8 @@ def alive(told, *options):
     (["--layer", "model.mlp", "--category", "temporary"],
      [0, 0, 0, 0, 0, 3, 0, 0]),
     (["--layer", "model.mlp", "--ordinal", "3"], [0, 8, 8, 8, 6, 6, 5, 5]),
-    (["--layer", ""], [4, 4, 0, 0, 0, 0, 1, 2]),
+    (["--no-layer"], [4, 4, 0, 0, 0, 0, 1, 2]),
+    (["--layer", ""], [0] * 8),
     (["--steps", "0"], [4, 12, 8]),
     (["--steps", "1-1"], [8, 6, 9]),
     (["--steps", "1-4"], [8, 6, 9]),
@@ -133,14 +135,16 @@ def test_what_is_not_there_is_said(told):
     assert told.json("timeline", "bbbb")["devices"] == []
     for code, *options in [(3, "--layer", "nowhere"),
                            (3, "--layer", "model.mlp", "--ordinal", "4"),
-                           (2, "--category", "gpu"), (2, "--ordinal", "3"),
+                           (2, "--category", "gpu"),
+                           (2, "--layer", "model.mlp", "--no-layer"), (2, "--ordinal", "3"),
                            (2, "--steps", "7-3"), (2, "--steps", "x")]:
         error = told.error("timeline", "aaaa", *options, code=code)
         assert error["message"]
 
 
 def test_a_curve_of_marks_takes_nothing_of_single_changes(told):
-    for fields in dict(layer="model.mlp"), dict(until_step=0):
+    for fields in dict(layer="model.mlp"), dict(until_step=0), dict(
+            no_layer=True):
         with pytest.raises(grpc.RpcError) as error:
             told.client().call("QueryTimeline", run="aaaa000000000001",
                                curve_buckets=5, **fields)

@@ -301,7 +301,7 @@ std::vector<What> AllOf(int64_t first_step, int64_t last_step,
   add([](const MemoryRecord& r) {
     return r.scope >= 6 && r.scope <= 7;
   }).layer = "layer6";
-  add([](const MemoryRecord& r) { return r.scope == kNone; }).layer = "";
+  add([](const MemoryRecord& r) { return r.scope == kNone; }).no_layer = true;
   ChangeCurveFilter& both = add(
       [](const MemoryRecord& r) { return r.scope == 2 && r.category == 7; });
   both.layer = "layer2";
@@ -480,7 +480,7 @@ TEST_F(MemoryGap, ThatThePluginTellsOfIsShown) {
   ASSERT_TRUE(Add({one, gap, two}).ok());
 
   for (const int64_t open_records : {0, 10}) {
-    auto curves = Ask({0, kEver, 10, {}, "", {}, {}, open_records});
+    auto curves = Ask({0, kEver, 10, {}, "", {}, {}, false, open_records});
     ASSERT_TRUE(curves.ok() && curves->size() == 1);
     const auto& buckets = curves->at(0).buckets();
     EXPECT_EQ(buckets.rbegin()->lost(), 12345);
@@ -504,6 +504,7 @@ TEST_F(StoreMemoryRecords, WhatCanNotBeAskedForIsRefusedWithItsReason) {
   EXPECT_EQ(code("reserved", "layer1", {}), StatusCode::kInvalidArgument);
   EXPECT_EQ(code("", {}, 1), StatusCode::kInvalidArgument);
   EXPECT_EQ(code("other", "layer1", 1), StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("", "", {}), StatusCode::kNotFound);
   EXPECT_EQ(code("", "nowhere", {}), StatusCode::kNotFound);
   EXPECT_EQ(code("", "layer1", 7), StatusCode::kNotFound);
 }

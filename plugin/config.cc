@@ -233,8 +233,10 @@ class Reader {
     config_->events = true;
     if (text.rfind("file:", 0) == 0 && text.size() > 5) {
       config_->events_file = text.substr(5);
+    } else if (text == "store") {
+      config_->events_store = true;
     } else if (text != "1") {
-      Bad("INVACT_EVENTS", text, "is none of 0, 1, file:PATH");
+      Bad("INVACT_EVENTS", text, "is none of 0, 1, store, file:PATH");
     }
   }
 

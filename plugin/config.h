@@ -33,7 +33,8 @@ struct Config {
   bool ledger_log = false;      // INVACT_LOG=ledger[:FILE]
   std::string ledger_log_file;  // empty: stderr
   bool digest = false;          // INVACT_DIGEST=1
-  bool events = false;          // INVACT_EVENTS=1 or file:PATH
+  bool events = false;          // INVACT_EVENTS=1, store or file:PATH
+  bool events_store = false;    // INVACT_EVENTS=store
   std::string events_file;      // empty: none is written
   enum class Cupti { kOff, kOn, kSources } cupti = Cupti::kOff;  // INVACT_CUPTI
   std::string injection;   // another's CUDA_INJECTION64_PATH

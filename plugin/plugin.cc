@@ -144,7 +144,7 @@ int Start(const invact_start& start) {
     SayTrouble("digest", error + "; losses and gradients are not compared");
   }
   if (config.events && TorchHasCuda()) {
-    WantMemoryEvents(config.events_file);
+    WantMemoryEvents(config.events_file, config.events_store);
     WantGpuMemory(config.cupti, config.injection);
     WatchOptimizers();
     // Gradients are then not told apart.

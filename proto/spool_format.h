@@ -57,7 +57,7 @@ inline constexpr std::string_view kSpoolLockName = "lock";
 inline constexpr std::string_view kSpoolLogName = "relay.log";
 // What both sides talk (Hello, Welcome).
 inline constexpr int kSpoolProtocolMajor = 1;
-inline constexpr int kSpoolProtocolMinor = 3;
+inline constexpr int kSpoolProtocolMinor = 4;
 // Since this minor a relay tells of every calibrated kernel.
 inline constexpr int kMinorTellsKernels = 1;
 

@@ -28,8 +28,13 @@ class DeviceEvents {
  public:
   static constexpr size_t kMostPending = 16384;
 
-  // `file`: nullptr, or where every event that is entered goes as well.
-  explicit DeviceEvents(EventFileWriter* file = nullptr) : file_(file) {}
+  // `file`: nullptr, or where every event that is entered goes as well;
+  // `changes`: nullptr, or where the account's changes are told.
+  explicit DeviceEvents(EventFileWriter* file = nullptr,
+                        ChangeSink* changes = nullptr)
+      : file_(file) {
+    account_.TellChangesTo(changes);
+  }
 
   // An event of the allocator's, with its lock for this device held.
   void FromAllocator(const Record& event) noexcept;

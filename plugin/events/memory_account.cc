@@ -10,11 +10,14 @@ namespace {
 const void* Key(uint64_t address) {
   return reinterpret_cast<const void*>(address);
 }
+uint64_t Address(const void* key) { return reinterpret_cast<uintptr_t>(key); }
 
 }  // namespace
 
 void MemoryAccount::OnEvent(const Record& event) {
   now_ns_ = static_cast<int64_t>(event.time_ns);
+  step_now_ = event.step;
+  device_now_ = event.device;
   switch (KindOf(event)) {
     case EventKind::kAlloc:
       return Allocate(event);
@@ -29,11 +32,13 @@ void MemoryAccount::OnEvent(const Record& event) {
     case EventKind::kSegmentAlloc:
     case EventKind::kSegmentMap:
       segments_.Add(event.address, event.bytes);
-      return Reserve(event.bytes);
+      Reserve(event.bytes);
+      return TellReserved(KindOf(event), event.address, event.bytes);
     case EventKind::kSegmentFree:
     case EventKind::kSegmentUnmap:
       segments_.Remove(event.address, event.bytes);
-      return Reserve(-event.bytes);
+      Reserve(-event.bytes);
+      return TellReserved(KindOf(event), event.address, -event.bytes);
     case EventKind::kOom:
       return NoteOutOfMemory(event);
     case EventKind::kLabel:
@@ -116,6 +121,7 @@ LiveBlock* MemoryAccount::Insert(const Record& event, MemoryCategory category) {
     ++oddities_.together;
     together_bytes_ += event.bytes;
     Count(kNoSite, MemoryCategory::kUnknown, event.bytes);
+    Tell(KindOf(event), event.address, event.bytes);
     return nullptr;
   }
   const void* key = Key(event.address);
@@ -128,6 +134,7 @@ LiveBlock* MemoryAccount::Insert(const Record& event, MemoryCategory category) {
   block.phase = phase_;
   if (category == MemoryCategory::kTemporary) EnlistTemporary(key, &block);
   Count(block.scope, category, block.bytes);
+  Tell(KindOf(event), event.address, block, block.bytes);
   return &block;
 }
 
@@ -138,6 +145,7 @@ void MemoryAccount::Remove(const void* key, const LiveBlock& block) {
   } else {
     if (gone.category == MemoryCategory::kTemporary) DelistTemporary(&gone);
     Count(gone, -gone.bytes);
+    Tell(EventKind::kFree, Address(key), gone, -gone.bytes);
   }
   blocks_.Erase(key);
 }
@@ -159,6 +167,7 @@ void MemoryAccount::Free(const Record& event) {
       together_bytes_ -= event.bytes;
       together_awaiting_ += event.bytes;
       Count(kNoSite, MemoryCategory::kUnknown, -event.bytes);
+      Tell(EventKind::kFree, event.address, -event.bytes);
     } else {
       ++oddities_.unknown_frees;
     }
@@ -166,6 +175,7 @@ void MemoryAccount::Free(const Record& event) {
   }
   if (block->category == MemoryCategory::kTemporary) DelistTemporary(block);
   Count(*block, -block->bytes);
+  Tell(EventKind::kFree, event.address, *block, -block->bytes);
   block->awaiting = true;
   awaiting_ += block->bytes;
 }
@@ -189,6 +199,10 @@ void MemoryAccount::BeginBaseline() {
   reserved_ = 0;
   segments_.Clear();
   Count(kNoSite, MemoryCategory::kUnknown, -together_bytes_);
+  if (sink_ != nullptr && baseline_ > 1) sink_->OnMissed();
+  if (together_bytes_ != 0) {
+    Tell(EventKind::kFree, 0, -together_bytes_);
+  }
   together_bytes_ = together_awaiting_ = 0;
 }
 
@@ -202,9 +216,15 @@ void MemoryAccount::Baseline(const Record& event) {
   }
   if (baseline_ > 1) ++oddities_.corrected;
   if (block != nullptr) Remove(Key(event.address), *block);
+  // What awaits its free is not alive: nothing to tell.
+  ChangeSink* sink = awaiting ? std::exchange(sink_, nullptr) : sink_;
   block = Insert(event, MemoryCategory::kUnknown);
+  if (awaiting && block != nullptr) Count(*block, -block->bytes);
+  sink_ = sink;
+  if (awaiting && block == nullptr) {
+    Tell(KindOf(event), event.address, event.bytes);
+  }
   if (!awaiting || block == nullptr) return;
-  Count(*block, -block->bytes);
   block->awaiting = true;
   awaiting_ += block->bytes;
 }
@@ -223,16 +243,64 @@ void MemoryAccount::EndBaseline() {
   in_baseline_ = false;
   NotePeak();
   Reserve(0);
+  TellReserved(EventKind::kBaselineSegment, 0, reserved_ - reserved_told_);
 }
 
-void MemoryAccount::Recategorise(LiveBlock* block, MemoryCategory category,
-                                 uint32_t scope, uint32_t site) {
+void MemoryAccount::Recategorise(const void* key, LiveBlock* block,
+                                 MemoryCategory category, uint32_t scope,
+                                 uint32_t site, bool more) {
   if (block->category == MemoryCategory::kTemporary) DelistTemporary(block);
   Count(*block, -block->bytes);
+  const bool told = sink_ != nullptr;
+  MemoryRecord moved[2];
+  if (told) {
+    moved[0] = Change(EventKind::kLabel, Address(key), *block, -block->bytes);
+    moved[0].more = 1;
+  }
   block->category = category;
   block->scope = scope;
   block->place_or_site = site;
   Count(*block, block->bytes);
+  if (!told) return;
+  moved[1] = Change(EventKind::kLabel, Address(key), *block, block->bytes);
+  moved[1].more = more;
+  sink_->OnChanges(moved, 2);
+}
+
+MemoryRecord MemoryAccount::Change(EventKind kind, uint64_t address,
+                                   int64_t bytes) const {
+  MemoryRecord out = {};
+  out.time_ns = static_cast<uint64_t>(now_ns_);
+  out.address = address;
+  out.bytes = bytes;
+  out.scope = out.site = kNoMemoryPlace;
+  out.step = step_now_;
+  out.kind = static_cast<uint8_t>(kind);
+  out.device = device_now_;
+  return out;
+}
+
+MemoryRecord MemoryAccount::Change(EventKind kind, uint64_t address,
+                                   const LiveBlock& block,
+                                   int64_t bytes) const {
+  MemoryRecord out = Change(kind, address, bytes);
+  // As the shares have it: what is beyond their table is nobody's.
+  if (block.scope < kMaxScopes) out.scope = block.scope;
+  if (block.category != MemoryCategory::kTemporary &&
+      block.place_or_site < kMaxSites) {
+    out.site = block.place_or_site;
+  }
+  out.category = static_cast<uint8_t>(block.category);
+  return out;
+}
+
+void MemoryAccount::TellReserved(EventKind kind, uint64_t address,
+                                 int64_t bytes) {
+  reserved_told_ = reserved_;
+  if (sink_ == nullptr || bytes == 0) return;
+  MemoryRecord record = Change(kind, address, bytes);
+  record.category = kReservedBytes;
+  sink_->OnChanges(&record, 1);
 }
 
 // The call site of a label, which belongs to one scope for good.
@@ -266,14 +334,23 @@ void MemoryAccount::Label(const Record& event) {
     scope = event.site;
     site = SiteOf(event);
   }
-  Recategorise(block, category, scope, site);
+  Recategorise(Key(event.address), block, category, scope, site);
 }
 
 void MemoryAccount::Settle(bool optimizer_only, MemoryCategory to) {
-  for (size_t i = temporaries_.size(); i-- > 0;) {
-    LiveBlock* block = blocks_.Find(temporaries_[i]);
-    if (optimizer_only && block->phase != MemoryPhase::kOptimizer) continue;
-    Recategorise(block, to, block->scope, kNoSite);
+  const auto stays = [&](const void* key) {
+    return optimizer_only &&
+           blocks_.Find(key)->phase != MemoryPhase::kOptimizer;
+  };
+  // From the back: who is taken off is replaced by one that was seen. All of
+  // them change in one moment, which the first of them ends.
+  size_t first = 0;
+  while (first < temporaries_.size() && stays(temporaries_[first])) ++first;
+  for (size_t i = temporaries_.size(); i-- > first;) {
+    const void* key = temporaries_[i];
+    if (stays(key)) continue;
+    LiveBlock* block = blocks_.Find(key);
+    Recategorise(key, block, to, block->scope, kNoSite, i > first);
   }
 }
 

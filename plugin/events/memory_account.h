@@ -24,6 +24,7 @@
 
 #include "plugin/events/device_bytes.h"
 #include "plugin/events/event.h"
+#include "plugin/events/memory_changes.h"
 #include "plugin/events/segments.h"
 #include "plugin/events/shares.h"
 #include "plugin/pointer_map.h"
@@ -116,6 +117,8 @@ class MemoryAccount {
       : max_blocks_(max_blocks) {}
 
   void OnEvent(const Record& event);
+  // Where single changes are told from now on; it must outlive the account.
+  void TellChangesTo(ChangeSink* sink) { sink_ = sink; }
 
   int64_t live_bytes() const { return live_; }  // allocated, as asked for
   int64_t awaiting_bytes() const { return awaiting_ + together_awaiting_; }
@@ -145,6 +148,25 @@ class MemoryAccount {
   std::vector<MemoryHolder> Holders(bool at_peak, size_t most = kHolders,
                                     HoldersBy by = HoldersBy::kScope) const;
 
+  int64_t now_ns() const { return now_ns_; }  // of the newest event
+
+  // f(scope, site, category, bytes): what each share has that ever had some.
+  // Of layers without a site; then of call sites, of all categories together.
+  template <typename F>
+  void ForEachLevel(F f) const {
+    shares_.ForEachMet([&](uint32_t scope, const ByCategory& bytes,
+                           const std::array<bool, kMemoryCategories>& met) {
+      for (size_t i = 0; i < kMemoryCategories; ++i) {
+        if (met[i]) f(scope, kNoSite, static_cast<MemoryCategory>(i), bytes[i]);
+      }
+    });
+    sites_.ForEachMet([&](uint32_t site, const ByCategory& bytes, const auto&) {
+      int64_t sum = 0;
+      for (const int64_t one : bytes) sum += one;
+      f(scope_of_site_[site], site, MemoryCategory::kUnknown, sum);
+    });
+  }
+
   // f(address, block) for each that is alive or awaits its free.
   template <typename F>
   void ForEachBlock(F f) const {
@@ -169,12 +191,24 @@ class MemoryAccount {
 
   LiveBlock* Insert(const Record& event, MemoryCategory category);
   void Remove(const void* key, const LiveBlock& block);
+  // For the sink. `address`: of the block or segment.
+  MemoryRecord Change(EventKind kind, uint64_t address, int64_t bytes) const;
+  MemoryRecord Change(EventKind kind, uint64_t address, const LiveBlock& block,
+                      int64_t bytes) const;
+  template <typename... What>
+  void Tell(const What&... what) {
+    if (sink_ == nullptr) return;
+    const MemoryRecord record = Change(what...);
+    sink_->OnChanges(&record, 1);
+  }
+  void TellReserved(EventKind kind, uint64_t address, int64_t bytes);
   void NotePeak();
   void Count(uint32_t scope, MemoryCategory category, int64_t bytes);
   // With the call site's share.
   void Count(const LiveBlock& block, int64_t bytes);
-  void Recategorise(LiveBlock* block, MemoryCategory category, uint32_t scope,
-                    uint32_t site);
+  // `more`: another block follows in the same moment.
+  void Recategorise(const void* key, LiveBlock* block, MemoryCategory category,
+                    uint32_t scope, uint32_t site, bool more = false);
   uint32_t SiteOf(const Record& event);
   void FillMark(MemoryMark* mark);
   void SplitBySite(bool at_peak, std::vector<MemoryHolder>* all) const;
@@ -191,6 +225,10 @@ class MemoryAccount {
   int64_t live_ = 0, awaiting_ = 0, reserved_ = 0;
   int64_t together_bytes_ = 0, together_awaiting_ = 0;
   int64_t now_ns_ = 0;
+  uint32_t step_now_ = 0;  // of the newest event
+  int8_t device_now_ = 0;
+  ChangeSink* sink_ = nullptr;
+  int64_t reserved_told_ = 0;
   uint32_t baseline_ = 0;
   bool in_baseline_ = false;  // blocks that are gone still count
   MemoryPhase phase_ = MemoryPhase::kBetween;

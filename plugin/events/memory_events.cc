@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plugin/events/allocator_hook.h"
+#include "plugin/events/memory_changes.h"
 #include "plugin/events/memory_rows.h"
 #include "plugin/events/summary.h"
 #include "plugin/log.h"
@@ -26,7 +27,9 @@ std::atomic<int> g_device_count{0};
 std::atomic<int> g_baselines{0};
 std::array<std::atomic<DeviceEvents*>, kMostEventDevices> g_events{};
 std::string g_path;
+bool g_store = false;
 MemoryRows g_rows;
+MemoryChanges g_changes;  // nothing of it is destroyed
 
 EventFileWriter& TheFile() {
   static auto* file = new EventFileWriter;  // outlives static objects
@@ -76,7 +79,8 @@ void Attach(int devices) {
   }
   devices = std::min(devices, kMostEventDevices);
   for (int i = 0; i < devices; ++i) {
-    g_events[static_cast<size_t>(i)].store(new DeviceEvents(file));
+    g_events[static_cast<size_t>(i)].store(
+        new DeviceEvents(file, g_store ? &g_changes : nullptr));
   }
   g_device_count.store(devices, std::memory_order_release);
   if (!AttachTracker(&why)) {
@@ -124,7 +128,10 @@ Record JobEvent(EventKind kind, EventSource source, int device, int64_t step) {
   return event;
 }
 
-void ShareMemoryEvents(SharedRun* shared) noexcept { g_rows.ShareWith(shared); }
+void ShareMemoryEvents(SharedRun* shared) noexcept {
+  g_rows.ShareWith(shared);
+  if (g_store) g_changes.ShareWith(shared);
+}
 
 void TellOutOfMemory() noexcept {
   TellRows([](int device, const MemoryAccount& account) {
@@ -132,8 +139,9 @@ void TellOutOfMemory() noexcept {
   });
 }
 
-void WantMemoryEvents(const std::string& file) noexcept {
+void WantMemoryEvents(const std::string& file, bool store) noexcept {
   g_path = file;
+  g_store = store;
   g_memory_events_wanted.store(true);
 }
 
@@ -192,6 +200,10 @@ void MarkMemory(EventKind kind, int64_t step) noexcept {
     const int64_t before = mismatches();
     MarkStep(mark, device, events);
     exact &= mismatches() == before;
+    if (!g_store) return;
+    events->Read([&](const MemoryAccount& account) {
+      g_changes.TellLevelsIfDue(device, step, account);
+    });
   });
   if (steps) {
     TellRows([kind](int device, const MemoryAccount& account) {

@@ -1,7 +1,8 @@
 // INVACT_EVENTS=1: every event of torch's caching allocator on CUDA devices, in
 // an account of each device (memory_account.h). INVACT_EVENTS=file:PATH also
-// writes them to a file (docs/memory_events.md). Without it nothing here runs
-// and nothing is attached.
+// writes them to a file, INVACT_EVENTS=store tells the relay of each change of
+// an account (docs/memory_events.md). Without it nothing here runs and nothing
+// is attached.
 //
 // Threads: any. Nothing throws or allocates device memory. Attach and the step
 // marks ask the allocator, so they are made without a lock of ours held; labels
@@ -27,8 +28,9 @@ inline bool MemoryEventsWanted() noexcept {
   return g_memory_events_wanted.load(std::memory_order_relaxed);
 }
 
-// Before anything else of this file. `file`: PATH or empty.
-void WantMemoryEvents(const std::string& file) noexcept;
+// Before anything else of this file. `file`: PATH or empty. `store`: single
+// changes are told, too.
+void WantMemoryEvents(const std::string& file, bool store = false) noexcept;
 
 // Attaches to the allocator once it serves devices; nothing before that and
 // when it is done. To be called where memory of the device is about to matter.

@@ -9,6 +9,7 @@
 #define INVACT_PLUGIN_EVENTS_SHARES_H_
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -51,6 +52,23 @@ class Shares {
             bytes);
         }
       }
+    }
+  }
+
+  // f(who, bytes by category, which were met) for each that ever had some.
+  template <typename F>
+  void ForEachMet(F f) const {
+    for (uint32_t row = 0; row < rows_; ++row) {
+      ByCategory bytes = {};
+      std::array<bool, kMemoryCategories> met = {};
+      bool any = false;
+      for (size_t i = 0; i < kMemoryCategories; ++i) {
+        const Share& share = table_[row * kMemoryCategories + i];
+        bytes[i] = share.now;
+        met[i] = share.peak != 0;
+        any |= met[i];
+      }
+      if (any) f(row == 0 ? kNoSite : row - 1, bytes, met);
     }
   }
 

@@ -15,6 +15,10 @@ constexpr size_t kStepsAtATime = 4096;
 constexpr size_t kDigestsAtATime = 32768;
 constexpr size_t kMemoryRowsAtATime = 4 * kMemoryRowSlots;
 constexpr size_t kFullRecords = kBatchRecords * sizeof(Record);
+constexpr size_t kFullMemoryRecords = kMostMemoryRecords * sizeof(MemoryRecord);
+// The daemon opens what it has to join small batches with.
+constexpr size_t kManyMemoryRecords = kFullMemoryRecords / 2;
+constexpr int64_t kMemoryRecordsEveryNs = 500 * kMs;
 // Of one look: a writer that never rests must not hold the relay.
 constexpr int kMostPasses = 8;
 // Enough for all rings, whatever their counters claim.
@@ -53,6 +57,9 @@ void Batcher::Take(const Room& room) {
   if (room.events) {
     reader_->TakeRecords(kBatchRecords - records_.size() / sizeof(Record),
                          &records_);
+    reader_->TakeMemoryRecords(
+        kMostMemoryRecords - memory_records_.size() / sizeof(MemoryRecord),
+        &memory_records_);
   }
   if (room.steps && steps_.size() < kStepsAtATime) {
     reader_->TakeSteps(kStepsAtATime - steps_.size(), &steps_);
@@ -71,7 +78,8 @@ void Batcher::Take(const Room& room) {
 bool Batcher::AnythingNew(int64_t now_ns, const Room& room) const {
   OomView oom;
   return !records_.empty() || !steps_.empty() || !digests_.empty() ||
-         !memory_rows_.empty() || scopes_said_ != reader_->scope_count() ||
+         !memory_rows_.empty() || MemoryRecordsDue(now_ns) ||
+         scopes_said_ != reader_->scope_count() ||
          site_stamps_.size() != reader_->site_count() ||
          warnings_said_ != reader_->Warnings().size() ||
          own_warnings_said_ != own_warnings_.size() ||
@@ -79,6 +87,11 @@ bool Batcher::AnythingNew(int64_t now_ns, const Room& room) const {
          (!oom_said_ && reader_->Oom(&oom)) ||
          (room.tables && now_ns >= next_tables_ns_ &&
           (tables_due_ || Dropped() != dropped_said_));
+}
+
+bool Batcher::MemoryRecordsDue(int64_t now_ns) const {
+  return memory_records_.size() >= kManyMemoryRecords ||
+         (!memory_records_.empty() && now_ns >= next_memory_ns_);
 }
 
 bool Batcher::AnyKernelNew() const {
@@ -96,14 +109,19 @@ void Batcher::Look(int64_t now_ns, int64_t acked_ns, const AskRoom& ask,
   for (int pass = 0; pass < kMostPasses; ++pass) {
     const Room room = ask();
     Take(room);
-    const bool full =
-        records_.size() == kFullRecords || digests_.size() == kDigestsAtATime;
+    const bool many = memory_records_.size() >= kManyMemoryRecords;
+    const bool full = records_.size() == kFullRecords || many ||
+                      digests_.size() == kDigestsAtATime;
     if (!full && (now_ns < next_batch_ns_ || !AnythingNew(now_ns, room))) {
       return;
     }
     const bool tables = room.tables && now_ns >= next_tables_ns_;
     Packer packer(Sealed(sink));
     Pack(&packer, tables, false);
+    if (MemoryRecordsDue(now_ns)) {
+      PackMemoryRecords(&packer);
+      next_memory_ns_ = now_ns + kMemoryRecordsEveryNs;
+    }
     packer.Finish(tables && Dropped() != dropped_said_);
     next_batch_ns_ = now_ns + kBatchEveryNs;
     if (tables) {
@@ -123,15 +141,18 @@ void Batcher::Last(const v1::RunEnd& end, const AskRoom& ask,
     Take(room);
     const uint64_t dropped = Discard(room);
     const bool full = records_.size() == kFullRecords ||
+                      memory_records_.size() >= kManyMemoryRecords ||
                       steps_.size() == kStepsAtATime ||
                       digests_.size() == kDigestsAtATime;
     if (dropped == 0 && !full) break;
     Packer packer(Sealed(sink));
     Pack(&packer, false, false);
+    PackMemoryRecords(&packer);
     packer.Finish(false);
   }
   Packer packer(Sealed(sink));
   Pack(&packer, true, true);
+  PackMemoryRecords(&packer);
   packer.Add(end);
   packer.Finish(false);
 }
@@ -148,7 +169,14 @@ uint64_t Batcher::Discard(const Room& room) {
   std::string records;
   std::vector<StepTotalsPod> steps;
   uint64_t count = 0;
-  if (!room.events) count += reader_->TakeRecords(kBatchRecords, &records);
+  if (!room.events) {
+    count += reader_->TakeRecords(kBatchRecords, &records);
+    const size_t changes =
+        reader_->TakeMemoryRecords(kMostMemoryRecords, &records);
+    // The daemon finds the hole, which is behind those that were taken.
+    memory_records_lost_ += changes;
+    count += changes;
+  }
   if (!room.steps) count += reader_->TakeSteps(kStepsAtATime, &steps);
   std::vector<MemoryRowPod> rows;
   if (!room.steps) count += reader_->TakeMemoryRows(kMemoryRowsAtATime, &rows);
@@ -182,6 +210,14 @@ void Batcher::Pack(Packer* packer, bool tables, bool last) {
     packer->Add(message);
     oom_said_ = true;
   }
+}
+
+void Batcher::PackMemoryRecords(Packer* packer) {
+  const uint64_t before = memory_records_said_;
+  memory_records_said_ += memory_records_.size() / sizeof(MemoryRecord);
+  packer->AddMemoryRecords(std::exchange(memory_records_, std::string()),
+                           before);
+  memory_records_said_ += std::exchange(memory_records_lost_, 0);
 }
 
 void Batcher::PackNames(Packer* packer) {

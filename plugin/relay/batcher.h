@@ -54,6 +54,9 @@ class Batcher {
   uint64_t Discard(const Room& room);
   bool AnythingNew(int64_t now_ns, const Room& room) const;
   void Pack(Packer* packer, bool tables, bool last);
+  void PackMemoryRecords(Packer* packer);
+  // Worth a batch: many, or for a while there was none.
+  bool MemoryRecordsDue(int64_t now_ns) const;
   void PackNames(Packer* packer);
   void PackTables(Packer* packer, bool last);
   bool AnyKernelNew() const;
@@ -67,6 +70,10 @@ class Batcher {
   std::vector<StepTotalsPod> steps_;
   std::vector<DigestRecord> digests_;
   std::vector<MemoryRowPod> memory_rows_;
+  std::string memory_records_;
+  uint64_t memory_records_said_ = 0;  // and those that were lost
+  uint64_t memory_records_lost_ = 0;  // behind memory_records_
+  int64_t next_memory_ns_ = 0;
   uint64_t dropped_ = 0;
   uint64_t dropped_said_ = 0;
   int64_t next_batch_ns_ = 0;

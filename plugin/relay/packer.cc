@@ -33,6 +33,15 @@ void Packer::AddRecords(std::string records) {
   batch->set_record_bytes(sizeof(Record));
 }
 
+void Packer::AddMemoryRecords(std::string records, uint64_t before) {
+  if (records.empty()) return;
+  if (!batch_.memory_records().empty()) Finish(false);
+  v1::Batch* batch = Fit(records.size() + 24);
+  batch->set_memory_records(std::move(records));
+  batch->set_memory_record_bytes(sizeof(MemoryRecord));
+  batch->set_memory_before(before);
+}
+
 void Packer::Add(Table which, v1::SiteTable table) {
   FitTable(kBatchBytes - 16, &table);
   v1::Batch* batch = Fit(table.ByteSizeLong());

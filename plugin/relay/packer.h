@@ -29,6 +29,8 @@ class Packer {
   void Add(v1::StepTotals step);
   // At most kBatchRecords whole records.
   void AddRecords(std::string records);
+  // At most kMostMemoryRecords whole ones; `before`: how many there were.
+  void AddMemoryRecords(std::string records, uint64_t before);
   enum class Table { kLast, kMax, kLive };
   void Add(Table which, v1::SiteTable table);
   void Add(v1::Parameter parameter);

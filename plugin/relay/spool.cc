@@ -34,8 +34,12 @@ uint64_t EntriesIn(std::string_view payload) {
 }  // namespace
 
 uint32_t CountEntries(const v1::Batch& batch) {
-  const auto steps =
+  auto steps =
       static_cast<uint32_t>(batch.steps_size() + batch.memory_steps_size());
+  if (batch.memory_record_bytes() != 0) {
+    steps += static_cast<uint32_t>(batch.memory_records().size() /
+                                   batch.memory_record_bytes());
+  }
   if (batch.record_bytes() == 0) return steps;
   return steps +
          static_cast<uint32_t>(batch.records().size() / batch.record_bytes());

@@ -262,7 +262,8 @@ uint64_t Reader::events_dropped() const {
   for (const EventRing& ring : shared_->rings) {
     dropped += ring.dropped.load(std::memory_order_relaxed);
   }
-  return dropped;
+  return dropped +
+         shared_->memory_records.dropped.load(std::memory_order_relaxed);
 }
 
 size_t Reader::FullestRing() const {
@@ -272,6 +273,10 @@ size_t Reader::FullestRing() const {
         shared_->rings[number].written.load(std::memory_order_acquire);
     most = std::max(most, written - ring_read_[number]);
   }
+  const uint64_t changes =
+      shared_->memory_records.written.load(std::memory_order_acquire) -
+      memory_record_read_;
+  most = std::max(most, changes / (kMemoryRecordSlots / kRingRecords));
   return std::min<uint64_t>(most, kRingRecords);
 }
 

@@ -88,8 +88,13 @@ class Reader {
   size_t TakeDigests(size_t max, std::vector<DigestRecord>* out);
   // Bytes, steps and times bounded; codes may be of no table.
   size_t TakeMemoryRows(size_t max, std::vector<MemoryRowPod>* out);
+  // Appends up to `max` whole records, bounded; a moment stays together where
+  // that is possible.
+  size_t TakeMemoryRecords(size_t max, std::string* out);
   uint64_t events_dropped() const;  // so far, all rings
-  size_t FullestRing() const;       // records that wait in one
+  // Records that wait in one, of kRingRecords; of the ring of memory's records
+  // the same share.
+  size_t FullestRing() const;
   uint64_t steps_dropped() const;
 
   uint32_t scope_count() const;
@@ -130,6 +135,7 @@ class Reader {
   uint64_t step_read_ = 0;
   uint64_t digest_read_ = 0;
   uint64_t memory_row_read_ = 0;
+  uint64_t memory_record_read_ = 0;
   uint64_t resync_dropped_ = 0;
   uint64_t resync_steps_ = 0;
   uint32_t next_ring_ = 0;

@@ -50,7 +50,47 @@ MemoryRowPod Checked(MemoryRowPod row) {
   return row;
 }
 
+MemoryRecord Checked(MemoryRecord record) {
+  const bool gap = record.kind == static_cast<uint8_t>(EventKind::kGap);
+  record.time_ns = std::min<uint64_t>(record.time_ns, kMostNs - 1);
+  record.bytes = std::clamp(record.bytes, gap ? 0 : -kMostBytes, kMostBytes);
+  for (uint32_t* place : {&record.scope, &record.site}) {
+    if (*place >= kMostMemoryPlaces) *place = kNoMemoryPlace;
+  }
+  if (record.category != kReservedBytes &&
+      record.category >= kMostMemoryCategories) {
+    record.category = 0;
+  }
+  record.device =
+      std::max<int8_t>(record.device, gap ? kEveryDevice : int8_t{0});
+  record.more = record.more != 0;
+  return record;
+}
+
 }  // namespace
+
+size_t Reader::TakeMemoryRecords(size_t max, std::string* out) {
+  MemoryRecordRing& ring = shared_->memory_records;
+  uint64_t& read = memory_record_read_;
+  const uint64_t written = ring.written.load(std::memory_order_acquire);
+  if (written - read > kMemoryRecordSlots) {  // no writer of ours does that
+    resync_dropped_ += kMemoryRecordSlots;
+    read = written;
+  }
+  size_t count = std::min<uint64_t>(written - read, max);
+  if (count > 1 && count < written - read &&
+      ring.record[(read + count - 1) % kMemoryRecordSlots].more != 0) {
+    --count;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const MemoryRecord record =
+        Checked(ring.record[(read + i) % kMemoryRecordSlots]);
+    out->append(reinterpret_cast<const char*>(&record), sizeof(record));
+  }
+  read += count;
+  ring.read.store(read, std::memory_order_release);
+  return count;
+}
 
 size_t Reader::TakeMemoryRows(size_t max, std::vector<MemoryRowPod>* out) {
   MemoryRowRing& ring = shared_->memory_rows;

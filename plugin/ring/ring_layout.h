@@ -17,6 +17,8 @@
 //     .digests      ring of digests, one writer (under the Digests' lock)
 //     .memory_rows  ring of the accounts of device memory, one writer (under
 //                   the lock of memory_rows.cc)
+//     .memory_records  ring of single changes of device memory, one writer
+//                   (under the lock of memory_changes.h)
 //
 // What can be lost: events (a full ring drops the newest, counted in
 // `dropped`), and step totals when the relay stood still for kStepSlots steps
@@ -37,12 +39,13 @@
 
 #include "proto/codes.h"
 #include "proto/digest_codes.h"
+#include "proto/memory_record.h"
 
 namespace invact {
 
 inline constexpr char kLayoutMagic[8] = {'i', 'n', 'v', 'a',
                                          'c', 't', '-', 'r'};
-inline constexpr uint32_t kLayoutVersion = 4;
+inline constexpr uint32_t kLayoutVersion = 5;
 
 inline constexpr uint32_t kMaxScopes = 16384;
 inline constexpr uint32_t kMaxSites = 16384;
@@ -54,6 +57,8 @@ inline constexpr uint32_t kRingRecords = 8192;  // power of two
 inline constexpr uint32_t kMaxLeaves = 16384;
 inline constexpr uint32_t kDigestSlots = 65536;
 inline constexpr uint32_t kMemoryRowSlots = 512;
+// A step of a model with a thousand layers has some 50,000 changes.
+inline constexpr uint32_t kMemoryRecordSlots = 65536;
 inline constexpr uint32_t kMemoryHolders = 16;  // of one row, largest first
 inline constexpr uint32_t kMemoryColumns = 12;  // room for all categories
 inline constexpr uint32_t kNoSite = 0xffffffff;
@@ -294,6 +299,13 @@ struct MemoryRowRing {
   MemoryRowPod row[kMemoryRowSlots];
 };
 
+struct MemoryRecordRing {
+  alignas(64) std::atomic<uint64_t> written;
+  std::atomic<uint64_t> dropped;
+  alignas(64) std::atomic<uint64_t> read;
+  alignas(64) MemoryRecord record[kMemoryRecordSlots];
+};
+
 struct SharedRun {
   char magic[8];
   uint32_t layout_version;
@@ -312,8 +324,13 @@ struct SharedRun {
   ParameterEntry parameters[kMaxLeaves];
   DigestRing digests;
   MemoryRowRing memory_rows;
+  MemoryRecordRing memory_records;
 };
 static_assert(sizeof(SharedRun) <= 16u << 20);
+static_assert(kMaxScopes <= kMostMemoryPlaces &&
+              kMaxSites <= kMostMemoryPlaces);
+static_assert(static_cast<size_t>(MemoryCategory::kCount) <=
+              kMostMemoryCategories);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 }  // namespace invact

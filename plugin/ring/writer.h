@@ -4,7 +4,8 @@
 // Threads: PushRecord from any; each thread claims one ring for itself and
 // gives it back when it ends. PushStepTotals, PublishTable and PutKernel from
 // one thread at a time (the Recorder's lock); so are PushDigests and
-// AppendParameter (the Digests' lock). In a forked child nothing here
+// AppendParameter (the Digests' lock), and PushMemoryRecords (that of
+// memory_changes.h). In a forked child nothing here
 // may be called; a claim that the child inherited is not given back by it.
 //
 // Order: a record is written before `written` is stored with release; the
@@ -159,6 +160,25 @@ inline void PushMemoryRow(SharedRun* shared, const MemoryRowPod& row) noexcept {
   }
   ring.row[written % kMemoryRowSlots] = row;
   ring.written.store(written + 1, std::memory_order_release);
+}
+
+inline uint64_t MemoryRecordsWaiting(const SharedRun& shared) noexcept {
+  const MemoryRecordRing& ring = shared.memory_records;
+  return ring.written.load(std::memory_order_relaxed) -
+         ring.read.load(std::memory_order_acquire);
+}
+
+// All of them at once, or none: false where there is no room.
+inline bool PushMemoryRecords(SharedRun* shared, const MemoryRecord* records,
+                              size_t count) noexcept {
+  if (MemoryRecordsWaiting(*shared) + count > kMemoryRecordSlots) return false;
+  MemoryRecordRing& ring = shared->memory_records;
+  const uint64_t written = ring.written.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < count; ++i) {
+    ring.record[(written + i) % kMemoryRecordSlots] = records[i];
+  }
+  ring.written.store(written + count, std::memory_order_release);
+  return true;
 }
 
 // How many of the records there was room for; the others are the caller's.

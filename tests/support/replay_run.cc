@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "plugin/events/event_file.h"
+#include "plugin/events/memory_changes.h"
 #include "plugin/events/memory_rows.h"
 #include "plugin/ring/relay_launch.h"
 #include "plugin/ring/shared_run.h"
@@ -124,10 +125,14 @@ struct Player {
   MemoryAccount account;
   EventKind mark = EventKind::kNone;  // whose rows are not told yet
 
-  void Play(const Record& event, SharedRun* shared) {
+  void Play(const Record& event, SharedRun* shared, MemoryChanges* changes) {
     const bool stats = KindOf(event) == EventKind::kAllocatorStats;
     if (!stats) Tell(event.device, shared);
     account.OnEvent(event);
+    const EventKind kind = KindOf(event);
+    if (kind == EventKind::kStepBegin || kind == EventKind::kStepEnd) {
+      changes->TellLevelsIfDue(event.device, event.step, account);
+    }
     if (stats) {
       Tell(event.device, shared);
     } else {
@@ -141,12 +146,22 @@ struct Player {
 };
 
 void Play(const EventFile& file, SharedRun* shared) {
+  static MemoryChanges changes;
+  changes.ShareWith(shared);
   std::map<int, std::unique_ptr<Player>> players;
   int64_t begin_ns = 0, backward_ns = 0, newest_step = -1;
   for (const Record& event : file.events) {
     auto& player = players[event.device];
-    if (player == nullptr) player = std::make_unique<Player>();
-    player->Play(event, shared);
+    if (player == nullptr) {
+      player = std::make_unique<Player>();
+      player->account.TellChangesTo(&changes);
+    }
+    // Half of it stays free: no event, not even a mark that settles all
+    // temporaries, has more changes here.
+    WaitFor([&] {
+      return MemoryRecordsWaiting(*shared) <= kMemoryRecordSlots / 2;
+    });
+    player->Play(event, shared, &changes);
     const EventKind kind = KindOf(event);
     const auto now = static_cast<int64_t>(event.time_ns);
     if (kind == EventKind::kStepBegin) begin_ns = now;

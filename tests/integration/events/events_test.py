@@ -19,6 +19,8 @@ def runs(tmp_path_factory):
             "without": place.attached(JOB, policy="observe").check(),
             "events": place.attached(
                 JOB, policy="observe", env={"INVACT_EVENTS": "1"}).check(),
+            "store": place.attached(
+                JOB, policy="observe", env={"INVACT_EVENTS": "store"}).check(),
             "file": place.attached(
                 JOB, policy="observe",
                 env={"INVACT_EVENTS": f"file:{folder}/events"}).check(),
@@ -33,14 +35,14 @@ def said(result):
             if line.startswith("invact: ") and "invact: run " not in line]
 
 
-@pytest.mark.parametrize("how", ["without", "events", "file", "bad"])
+@pytest.mark.parametrize("how", ["without", "events", "store", "file", "bad"])
 def test_the_job_prints_what_it_does_without_invact(runs, how):
     results, _ = runs
     assert results[how].stdout == results["plain"].stdout
     assert "Optimizer.step#AdamW.step" in results["plain"].stdout
 
 
-@pytest.mark.parametrize("how", ["events", "file"])
+@pytest.mark.parametrize("how", ["events", "store", "file"])
 def test_nothing_is_said_where_there_is_no_device(runs, how):
     results, folder = runs
     assert said(results[how]) == said(results["without"]) == []
@@ -52,4 +54,4 @@ def test_nothing_is_said_where_there_is_no_device(runs, how):
 def test_a_bad_value_is_said_and_the_job_runs_plain(runs):
     results, _ = runs
     assert said(results["bad"]) == [
-        "invact: INVACT_EVENTS=yes is none of 0, 1, file:PATH; the job runs plain"]
+        "invact: INVACT_EVENTS=yes is none of 0, 1, store, file:PATH; the job runs plain"]

@@ -315,3 +315,125 @@ def test_curves_of_one_device_and_a_range_of_steps(replayed):
         with pytest.raises(grpc.RpcError) as error:
             client.call("QueryTimeline", run=replayed.id, **wrong)
         assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Moments:
+    """What was alive on one device after each event that changed it, by the
+    recount: all, reserved, each category, and what the layer and the call site
+    with most at the highest peak had."""
+
+    def __init__(self, replayed, number):
+        highest = max(replayed.devices[number].rows, key=lambda row: row["peak"])
+        holders = highest["holders"].most_common()
+        self.scope = next((scope for (scope, _, _), _ in holders
+                           if scope is not None), None)
+        self.site = next((site for (_, site, _), _ in holders
+                          if site is not None), None)
+        self.by_step = {}
+        self.baselines = []  # the step of each event of a snapshot's begin
+        device = event_truth.Device()
+        before = None
+        for event in event_truth.read(replayed.path)[0]:
+            if event.device != number:
+                continue
+            device.event(event)
+            now = self.values(device)
+            if now != before or event.kind in ("alloc", "free"):
+                self.by_step.setdefault(event.step, []).append(now)
+            if event.kind == "baseline_begin":
+                self.baselines.append(event.step)
+            before = now
+
+    def values(self, device):
+        out = device.by_category()
+        out[""] = sum(out.values())
+        out["reserved"] = device.reserved
+        out["none"] = sum(size for (scope, _, _), size
+                          in device.holders().items() if scope is None)
+        out["layer"] = sum(size for (scope, _, _), size
+                           in device.holders().items() if scope == self.scope)
+        out["site"] = sum(size for (_, site, _), size
+                          in device.holders().items() if site == self.site)
+        return out
+
+    def fields(self, replayed):
+        """What a request of each value has."""
+        out = {name: dict(category=name)
+               for name in ["", "reserved", *event_truth.CATEGORIES]}
+        out["none"] = dict(no_layer=True)
+        if self.scope is not None:
+            out["layer"] = dict(layer=replayed.names.get(
+                self.scope, f"scope{self.scope}"))
+        return out
+
+
+def test_changes_in_the_store_are_those_of_the_recount(replayed):
+    client = replayed.daemon.client()
+    every = {number: Moments(replayed, number) for number in replayed.devices}
+    corrected = any(len(one.baselines) > 1 for one in every.values())
+    for number, moments in every.items():
+        assert moments.by_step
+        for name, fields in moments.fields(replayed).items():
+            for step, values in moments.by_step.items():
+                answer = client.call(
+                    "QueryTimeline", run=replayed.id, curve_buckets=1,
+                    changes=True, device=number, first_step=step,
+                    until_step=step, **fields)
+                bucket, = answer.curves[0].buckets
+                bytes_ = [value[name] for value in values]
+                where = (name, step, number)
+                assert bucket.last_bytes == bytes_[-1], where
+                # A snapshot is told in another order than the file has it, and
+                # a later one says that something was missed.
+                if step not in moments.baselines[1:]:
+                    assert bucket.max_bytes == max(bytes_), where
+                if step not in moments.baselines:
+                    assert bucket.min_bytes == min(bytes_), where
+                assert bucket.lost == 0
+                assert corrected or not bucket.gap, where
+
+
+def test_the_site_that_saved_most_has_a_curve_of_its_own(replayed):
+    client = replayed.daemon.client()
+    for number in replayed.devices:
+        moments = Moments(replayed, number)
+        if moments.site is None:
+            continue
+        (name, ordinal), = stored(
+            replayed, "SELECT c.name, s.pack_ordinal FROM sites AS s JOIN "
+            "scopes AS c ON c.run = s.run AND c.id = s.scope JOIN runs AS r "
+            "ON r.pk = s.run WHERE r.id = ? AND s.id = ?", moments.site)
+        same = stored(
+            replayed, "SELECT COUNT(*) FROM sites AS s JOIN scopes AS c ON "
+            "c.run = s.run AND c.id = s.scope JOIN runs AS r ON r.pk = s.run "
+            "WHERE r.id = ? AND c.name = ? AND s.pack_ordinal = ?", name,
+            ordinal)
+        if same != [(1,)]:
+            continue  # replay_run numbers them so that two may share one
+        answer = client.call(
+            "QueryTimeline", run=replayed.id, curve_buckets=1, changes=True,
+            device=number, layer=name, ordinal=ordinal)
+        bucket, = answer.curves[0].buckets
+        truth = [value["site"] for values in moments.by_step.values()
+                 for value in values]
+        assert bucket.last_bytes == truth[-1]
+        if len(moments.baselines) < 2:
+            assert bucket.max_bytes == max(truth)
+
+
+def test_the_timeline_shows_the_highest_peak_of_all_changes(replayed):
+    shown = json.loads(replayed.invact("timeline", "--json"))
+    text = replayed.invact("timeline")
+
+    assert [one["device"] for one in shown["devices"]] == sorted(
+        replayed.devices)
+    for one in shown["devices"]:
+        truth = replayed.devices[one["device"]]
+        # Peaks of snapshots are no step's: all events count here.
+        peak = max(row["peak"] for row in truth.rows)
+        assert max(bucket["max_bytes"] for bucket in one["buckets"]) >= peak
+        assert f"Device {one['device']}, memory alive after each of " in text
+    events, = stored(
+        replayed, "SELECT SUM(memory_events), MIN(memory_events_kept) FROM "
+        "batches_v1 WHERE run_id = ? AND memory_events > 0")
+    assert events[0] > 0 and events[1] == 1

@@ -84,6 +84,30 @@ Shared Listed(const MemoryAccount& account, bool at_peak) {
   return out;
 }
 
+// Adds up what it is told.
+class Summing final : public ChangeSink {
+ public:
+  void OnChanges(const MemoryRecord* records, size_t count) noexcept override {
+    for (size_t i = 0; i < count; ++i) {
+      const MemoryRecord& one = records[i];
+      whole = one.more == 0;
+      if (one.category == kReservedBytes) {
+        reserved += one.bytes;
+        continue;
+      }
+      int64_t& sum = sums[{one.scope, static_cast<Use>(one.category)}];
+      sum += one.bytes;
+      if (sum == 0) sums.erase({one.scope, static_cast<Use>(one.category)});
+    }
+  }
+  void OnMissed() noexcept override { ++missed; }
+
+  Shared sums;
+  int64_t reserved = 0;
+  int missed = 0;
+  bool whole = true;
+};
+
 class RandomHistory : public testing::TestWithParam<unsigned> {
  protected:
   int64_t Draw(int64_t below) {
@@ -174,6 +198,7 @@ class RandomHistory : public testing::TestWithParam<unsigned> {
                                       Draw(3) == 0, false};
       }
     }
+    ++baselines_;
     account_.OnEvent(EventOf{.kind = kBaselineBegin});
     account_.OnEvent(EventOf{kBaselineSegment, 0, reference_.reserved});
     for (const auto& [address, block] : reference_.blocks) {
@@ -197,7 +222,29 @@ class RandomHistory : public testing::TestWithParam<unsigned> {
   Reference reference_;
   std::mt19937 random_{GetParam()};
   uint32_t step_ = 0;
+  int baselines_ = 0;
 };
+
+TEST_P(RandomHistory, ToldChangesAddUpToAPlainRecount) {
+  Summing told;
+  account_.TellChangesTo(&told);
+  for (int i = 0; i < 6000; ++i) {
+    OneEvent();
+    reference_.AfterEvent();
+
+    ASSERT_EQ(told.sums, SharesOf(reference_.blocks)) << i;
+    ASSERT_EQ(told.reserved, reference_.reserved) << i;
+    ASSERT_TRUE(told.whole) << i;
+    Shared levels;
+    account_.ForEachLevel(
+        [&](uint32_t scope, uint32_t site, Use category, int64_t bytes) {
+          EXPECT_EQ(site, kNoSite);
+          if (bytes != 0) levels[{scope, category}] = bytes;
+        });
+    ASSERT_EQ(levels, told.sums) << i;
+  }
+  EXPECT_EQ(told.missed, std::max(0, baselines_ - 1));
+}
 
 TEST_P(RandomHistory, EveryNumberIsThatOfAPlainRecount) {
   for (int i = 0; i < 6000; ++i) {

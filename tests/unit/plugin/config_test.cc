@@ -64,8 +64,8 @@ TEST(Config, RefusesBadValuesAndSaysWhatToWrite) {
   ExpectRefused("INVACT_EXACT", "yes", "neither 0 nor 1");
   ExpectRefused("INVACT_VERIFY", "2", "neither 0 nor 1");
   ExpectRefused("INVACT_DIGEST", "yes", "neither 0 nor 1");
-  ExpectRefused("INVACT_EVENTS", "yes", "none of 0, 1, file:PATH");
-  ExpectRefused("INVACT_EVENTS", "file:", "none of 0, 1, file:PATH");
+  ExpectRefused("INVACT_EVENTS", "yes", "none of 0, 1, store, file:PATH");
+  ExpectRefused("INVACT_EVENTS", "file:", "none of 0, 1, store, file:PATH");
   ExpectRefused("INVACT_CUPTI", "all", "none of 0, 1, sources");
   ExpectRefused("INVACT_CUPTI", "1", "INVACT_EVENTS=1");
   ExpectRefused("INVACT_DISABLE", "true", "neither 0 nor 1");
@@ -79,6 +79,9 @@ TEST(Config, EventsAreCountedAndWrittenWhereAsked) {
   EXPECT_FALSE(Parse({{"INVACT_EVENTS", "0"}}).config.events);
   EXPECT_TRUE(Parse({{"INVACT_EVENTS", "1"}}).config.events);
   EXPECT_EQ(Parse({{"INVACT_EVENTS", "1"}}).config.events_file, "");
+  EXPECT_FALSE(Parse({{"INVACT_EVENTS", "1"}}).config.events_store);
+  EXPECT_TRUE(Parse({{"INVACT_EVENTS", "store"}}).config.events);
+  EXPECT_TRUE(Parse({{"INVACT_EVENTS", "store"}}).config.events_store);
   EXPECT_TRUE(Parse({{"INVACT_EVENTS", "file:/a b"}}).config.events);
   EXPECT_EQ(Parse({{"INVACT_EVENTS", "file:/a b"}}).config.events_file, "/a b");
 }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <memory>
 #include <set>
 #include <string>
@@ -154,6 +155,76 @@ TEST_F(BatcherTest, WithoutRoomRecordsStayInTheRingUntilTheEnd) {
   EXPECT_EQ(Records(), 0u);
   EXPECT_TRUE(last.has_end());
   EXPECT_EQ(last.losses().events_dropped(), kRings * kRingRecords + 1);
+}
+
+// Numbered by their times; every third begins a moment of two.
+void PushChanges(SharedRun* shared, uint64_t first, uint64_t count) {
+  for (uint64_t i = first; i < first + count; ++i) {
+    MemoryRecord record = {};
+    record.time_ns = i;
+    record.more = i % 3 == 0;
+    ASSERT_TRUE(PushMemoryRecords(shared, &record, 1));
+  }
+}
+
+uint64_t TimeOf(const v1::Batch& batch, size_t place) {
+  MemoryRecord record;
+  std::memcpy(&record,
+              batch.memory_records().data() + place * sizeof(MemoryRecord),
+              sizeof(record));
+  return record.time_ns;
+}
+
+TEST_F(BatcherTest, ChangesOfMemoryComeInTheirOrderAndWithTheirNumber) {
+  PushChanges(shared_.get(), 0, 40000);
+  Look();
+  PushChanges(shared_.get(), 40000, 7);
+  Last();
+  uint64_t next = 0;
+  int batches = 0;
+  for (const v1::Batch& batch : batches_) {
+    if (batch.memory_records().empty()) continue;
+    ++batches;
+    ASSERT_EQ(batch.memory_record_bytes(), sizeof(MemoryRecord));
+    const size_t count = batch.memory_records().size() / sizeof(MemoryRecord);
+    EXPECT_LE(count, kMostMemoryRecords);
+    EXPECT_EQ(batch.memory_before(), next);
+    for (size_t i = 0; i < count; ++i) ASSERT_EQ(TimeOf(batch, i), next + i);
+    next += count;
+    // No moment is cut in two.
+    EXPECT_NE((next - 1) % 3, 0u);
+  }
+  EXPECT_EQ(next, 40007u);
+  EXPECT_EQ(batches, 3);
+  EXPECT_EQ(batches_.back().losses().events_dropped(), 0);
+}
+
+TEST_F(BatcherTest, FewChangesOfMemoryWaitForOthersButNotForLong) {
+  PushChanges(shared_.get(), 1, 10);
+  Look();
+  ASSERT_EQ(batches_.back().memory_records().size(), 10 * sizeof(MemoryRecord));
+  PushChanges(shared_.get(), 11, 10);
+  const auto look = [&](int64_t after_ns) {
+    batcher_.Look(
+        now_ns_ + after_ns, now_ns_, [] { return Room{}; }, Sink());
+  };
+  const size_t told = batches_.size();
+  for (int64_t ms = 60; ms < 480; ms += 60) look(ms * kMs);
+  EXPECT_EQ(batches_.size(), told);
+  look(500 * kMs);
+  ASSERT_EQ(batches_.size(), told + 1);
+  EXPECT_EQ(batches_.back().memory_before(), 10u);
+}
+
+TEST_F(BatcherTest, ChangesOfMemoryWithoutRoomLeaveAHole) {
+  PushChanges(shared_.get(), 1, 20000);
+  Look();
+  PushChanges(shared_.get(), 20001, 4);
+  shared_->memory_records.dropped.store(5);
+  Last(Room{false, true, true});
+  const v1::Batch& last = batches_.back();
+  EXPECT_TRUE(last.memory_records().empty());
+  EXPECT_EQ(last.losses().events_dropped(), 4 + 5);
 }
 
 TEST_F(BatcherTest, AStepThatWasNotCompletedIsTheSumOfItsRows) {

@@ -119,6 +119,27 @@ void ReadAll(SharedRun* shared) {
     EXPECT_GE(row.peak.awaiting, 0);
     for (const int64_t bytes : row.peak.bytes) EXPECT_LE(bytes, 1l << 56);
   }
+  std::string changes;
+  size_t taken = 0;
+  for (int look = 0; look < 100; ++look) {
+    taken += reader.TakeMemoryRecords(kMostMemoryRecords, &changes);
+  }
+  EXPECT_LE(taken, kMemoryRecordSlots);
+  ASSERT_EQ(changes.size(), taken * sizeof(MemoryRecord));
+  for (size_t at = 0; at < changes.size(); at += sizeof(MemoryRecord)) {
+    MemoryRecord one;
+    std::memcpy(&one, changes.data() + at, sizeof(one));
+    const bool gap = one.kind == static_cast<uint8_t>(EventKind::kGap);
+    ASSERT_LT(one.time_ns, uint64_t{1} << 62);
+    ASSERT_LE(std::abs(one.bytes), int64_t{1} << 56);
+    ASSERT_GE(one.bytes, gap ? 0 : -(int64_t{1} << 56));
+    ASSERT_TRUE(one.scope < kMostMemoryPlaces || one.scope == kNoMemoryPlace);
+    ASSERT_TRUE(one.site < kMostMemoryPlaces || one.site == kNoMemoryPlace);
+    ASSERT_TRUE(one.category < kMostMemoryCategories ||
+                one.category == kReservedBytes);
+    ASSERT_GE(one.device, gap ? -1 : 0);
+    ASSERT_LE(one.more, 1);
+  }
   ASSERT_LE(reader.parameter_count(), kMaxLeaves);
   for (uint32_t n = 0; n < reader.parameter_count(); ++n) {
     ExpectText(reader.Parameter(n).name, 4096);

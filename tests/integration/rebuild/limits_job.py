@@ -3,7 +3,6 @@
 import ctypes
 import os
 
-import numpy
 import torch
 from torch import nn
 
@@ -14,12 +13,12 @@ from program_parts import ROWS, WIDTH, batch, blocks
 STEPS = 200
 
 
-def _rebuilt_from_numpy(probe, write):
-    """A float32 batch rebuilt from memory that NumPy has as well."""
+def _rebuilt_from_shared(probe, write):
+    """A float32 batch rebuilt from memory of torch's that NumPy has as well."""
     torch.set_num_threads(1)
-    net, memory = nn.Linear(WIDTH, WIDTH), numpy.linspace(
-        -1, 1, ROWS * WIDTH, dtype=numpy.float16).reshape(ROWS, WIDTH)
-    base = torch.from_numpy(memory)
+    net = nn.Linear(WIDTH, WIDTH)
+    base = torch.linspace(-1, 1, ROWS * WIDTH).half().view(ROWS, WIDTH)
+    memory = base.numpy()
     loss = net(base.float()).sum()
     probe.save_totals("kept")
     write(memory, base)
@@ -29,23 +28,23 @@ def _rebuilt_from_numpy(probe, write):
 
 @case
 def written_by_numpy(probe):
-    _rebuilt_from_numpy(probe, lambda memory, base: memory.fill(3))
+    _rebuilt_from_shared(probe, lambda memory, base: memory.fill(3))
 
 
 @case
 def written_by_ctypes(probe):
-    _rebuilt_from_numpy(probe, lambda memory, base: ctypes.memset(
+    _rebuilt_from_shared(probe, lambda memory, base: ctypes.memset(
         base.data_ptr(), 0, base.nbytes))
 
 
 @case
 def written_by_an_op(probe):
-    _rebuilt_from_numpy(probe, lambda memory, base: base.fill_(3))
+    _rebuilt_from_shared(probe, lambda memory, base: base.fill_(3))
 
 
 @case
 def not_written(probe):
-    _rebuilt_from_numpy(probe, lambda memory, base: None)
+    _rebuilt_from_shared(probe, lambda memory, base: None)
 
 
 def _resident():

@@ -1,14 +1,18 @@
 // What one event costs beside torch's own: nanoseconds of FromAllocator (the
 // clock, the lock, the account) for a history like a training step's, and their
-// histogram. usage: invact_event_cost [STEPS [LAYERS]]
+// histogram. With `store` changes are also told to a ring, which is emptied
+// between steps. usage: invact_event_cost [STEPS [LAYERS [store]]]
 #include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <vector>
 
 #include "plugin/events/device_events.h"
+#include "plugin/events/memory_changes.h"
 
 namespace invact {
 namespace {
@@ -58,8 +62,11 @@ std::vector<Record> OneStep(int layers) {
   return events;
 }
 
-int Run(int steps, int layers) {
-  DeviceEvents device;
+int Run(int steps, int layers, bool store) {
+  MemoryChanges changes;
+  const auto shared = std::make_unique<SharedRun>();
+  if (store) changes.ShareWith(shared.get());
+  DeviceEvents device(nullptr, store ? &changes : nullptr);
   device.ExpectBaseline();
   device.Cut();
   std::vector<Record> parameters = {Of(EventKind::kBaselineBegin, 0, 0, 0)};
@@ -74,6 +81,8 @@ int Run(int steps, int layers) {
   const std::vector<Record> events = OneStep(layers);
   std::vector<int64_t> single, step_means;
   for (int step = 0; step < steps; ++step) {
+    MemoryRecordRing& ring = shared->memory_records;
+    ring.read.store(ring.written.load());
     device.FromJob(Of(EventKind::kStepBegin, 0, 0, 0));
     // Every other step one by one, for the histogram: the clock is in it twice.
     if (step % 2 == 1) {
@@ -94,6 +103,8 @@ int Run(int steps, int layers) {
   }
   std::sort(single.begin(), single.end());
   std::sort(step_means.begin(), step_means.end());
+  // A step has fewer changes than the ring has places.
+  if (shared->memory_records.dropped != 0) return 1;
   const bool empty = device.Read([](const MemoryAccount& a) {
                              return a.oddities();
                            }).unknown_frees == 0 &&
@@ -127,9 +138,10 @@ int Run(int steps, int layers) {
 int main(int argc, char** argv) {
   const int steps = argc > 1 ? std::atoi(argv[1]) : 400;
   const int layers = argc > 2 ? std::atoi(argv[2]) : 96;
-  if (steps < 4 || layers < 1) {
-    std::fprintf(stderr, "usage: %s [STEPS>=4 [LAYERS]]\n", argv[0]);
+  const bool store = argc > 3 && std::strcmp(argv[3], "store") == 0;
+  if (steps < 4 || layers < 1 || (argc > 3 && !store)) {
+    std::fprintf(stderr, "usage: %s [STEPS>=4 [LAYERS [store]]]\n", argv[0]);
     return 2;
   }
-  return invact::Run(steps, layers);
+  return invact::Run(steps, layers, store);
 }

@@ -5,8 +5,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <map>
+#include <memory>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "plugin/events/allocator_hook.h"
 #include "plugin/events/memory_events.h"
@@ -238,6 +241,65 @@ TEST(Tracker, AnOutOfMemoryIsNotedWithWhatTheDeviceHadLeft) {
     FinishMemoryEvents({}, /*say_peaks=*/true);
     EXPECT_NE(g_said.find("device 0: out of memory"), std::string::npos);
     EXPECT_NE(g_said.find("device 0: peak of 2.9 KiB"), std::string::npos);
+  });
+}
+
+// What the records say is alive on the device, as a daemon adds them up: levels
+// in place of sums. -1: not known, levels are still to come.
+int64_t ToldAlive(const SharedRun& shared, int device) {
+  std::map<std::pair<uint32_t, uint8_t>, int64_t> shares;
+  bool known = true;
+  const MemoryRecordRing& ring = shared.memory_records;
+  for (uint64_t at = 0; at < ring.written; ++at) {
+    const MemoryRecord& one = ring.record[at];
+    const auto kind = static_cast<EventKind>(one.kind);
+    if (kind == EventKind::kGap) known = false;
+    if (one.device != device || one.category == kReservedBytes) continue;
+    if (kind == EventKind::kLevels) known = true;
+    int64_t& share = shares[{one.scope, one.category}];
+    if (kind != EventKind::kLevel) {
+      share += one.bytes;
+    } else if (one.site == kNoMemoryPlace) {
+      share = one.bytes;
+    }
+  }
+  int64_t sum = 0;
+  for (const auto& [who, bytes] : shares) sum += bytes;
+  return known ? sum : -1;
+}
+
+TEST(Tracker, WithAStoreTheChangesTellWhatTheAllocatorHas) {
+  InChild([] {
+    FakeAllocator allocator(2);
+    allocator.Malloc(0, 1000);
+    allocator.Malloc(1, 70);
+    const auto shared = std::make_unique<SharedRun>();
+    WantMemoryEvents("", /*store=*/true);
+    UseAllocator(&allocator, 2);
+    AttachMemoryEvents();
+    EXPECT_EQ(shared->memory_records.written, 0u) << "no run yet";
+
+    ShareMemoryEvents(shared.get());
+    const size_t block = allocator.Malloc(0, 500);
+    EXPECT_EQ(ToldAlive(*shared, 0), -1);
+    MarkMemory(EventKind::kStepBegin, 4);
+    EXPECT_EQ(ToldAlive(*shared, 0), 1500);
+    EXPECT_EQ(ToldAlive(*shared, 1), 70);
+
+    LabelMemory(0, reinterpret_cast<void*>(block), MemoryCategory::kActivation,
+                7, 3);
+    allocator.Malloc(1, 30);
+    allocator.Release(0, block, /*other_stream=*/true);
+    EXPECT_EQ(ToldAlive(*shared, 0), 1000);
+    EXPECT_EQ(ToldAlive(*shared, 1), 100);
+    const MemoryRecordRing& ring = shared->memory_records;
+    const MemoryRecord& last = ring.record[ring.written - 1];
+    EXPECT_EQ(last.bytes, -500);
+    EXPECT_EQ(last.address, block);
+    EXPECT_EQ(last.scope, 7u);
+    EXPECT_EQ(last.site, 3u);
+    EXPECT_EQ(last.step, 4u);
+    EXPECT_EQ(last.category, uint8_t(MemoryCategory::kActivation));
   });
 }
 

@@ -5,6 +5,9 @@
 namespace invact {
 namespace {
 
+// Who adds up buckets must not overflow, whatever a relay claimed.
+constexpr int64_t kMostLost = int64_t{1} << 48;
+
 void Write(const CurvePiece& piece, v1::MemoryBucket* out) {
   out->set_first_step(piece.first_step);
   out->set_last_step(piece.last_step);
@@ -16,7 +19,7 @@ void Write(const CurvePiece& piece, v1::MemoryBucket* out) {
   out->set_max_step(piece.range.max_step);
   out->set_events(piece.events);
   out->set_gap(piece.gap);
-  out->set_lost(piece.lost);
+  out->set_lost(std::min(piece.lost, kMostLost));
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ class CurvePieces {
   // that tells so.
   void Lose(int64_t records) {
     gap_ = true;
-    lost_ += records;
+    lost_ = Plus(lost_, records);
   }
   bool empty() const { return pieces_.empty(); }
   void Fill(v1::MemoryCurve* out);

@@ -144,6 +144,7 @@ MemorySummary Summarise(const std::vector<MemoryRecord>& records,
     out.ranges.push_back(device.ranges());
     out.ranges.back().device = number;
     if (levels->Of(number).uncertain) out.ranges.back().gap |= kGapAtEnd;
+    if (!device.begun()) out.ranges.back().gap |= kOnlyGap;
     const size_t first = out.layers.size();
     for (const auto& [key, range] : device.layers()) {
       out.layers.push_back({number, key, range});

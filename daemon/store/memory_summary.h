@@ -53,6 +53,7 @@ struct Range {
 enum GapFlag : uint32_t {
   kGapHere = 1,   // records were lost, here or before and levels not told yet
   kGapAtEnd = 2,  // levels were not told since
+  kOnlyGap = 4,   // and nothing else: there are no ranges
 };
 
 struct DeviceRanges {
@@ -60,7 +61,7 @@ struct DeviceRanges {
   uint32_t gap;  // GapFlags
   int64_t lost;
   int64_t events;
-  int64_t first_ns, last_ns;  // 0: nothing but a gap, no ranges
+  int64_t first_ns, last_ns;
   int64_t first_step, last_step;
   Range live, reserved;
   std::array<Range, kMostMemoryCategories> category;

@@ -126,7 +126,7 @@ class Curves {
     if (!Wanted(ranges.device)) return;
     Tracked& device = Of(ranges.device);
     device.uncertain = (ranges.gap & kGapAtEnd) != 0;
-    if (ranges.first_ns == 0) return device.pieces.Lose(ranges.lost);
+    if ((ranges.gap & kOnlyGap) != 0) return device.pieces.Lose(ranges.lost);
     const Range range = subject_.In(ranges, layers, device.value);
     device.value = range.last;
     device.pieces.Add({range, ranges.first_step, ranges.last_step,

@@ -490,6 +490,32 @@ TEST_F(MemoryGap, ThatThePluginTellsOfIsShown) {
   }
 }
 
+TEST_F(StoreMemoryRecords, TheLargestThatTheGateLetsThroughDoesNotOverflow) {
+  MemoryRecord one = {};
+  one.bytes = int64_t{1} << 56;
+  one.scope = one.site = 0;
+  MemoryRecord gap = one;
+  gap.kind = static_cast<uint8_t>(EventKind::kGap);
+  gap.device = kEveryDevice;
+  std::vector<MemoryRecord> records;
+  for (int i = 0; i < 100; ++i) records.insert(records.end(), {one, gap});
+  ASSERT_TRUE(Add(records, uint64_t{1} << 61).ok());
+  ASSERT_TRUE(Add(records, uint64_t{1} << 61).ok());
+
+  for (const int64_t open_records : {0, 1000}) {
+    auto curves = Ask({0, kEver, 1000, {}, "", {}, {}, false, open_records});
+    ASSERT_TRUE(curves.ok() && curves->size() == 1);
+    int64_t lost = 0;
+    for (const v1::MemoryBucket& bucket : curves->at(0).buckets()) {
+      EXPECT_LE(bucket.min_bytes(), bucket.max_bytes());
+      EXPECT_GE(bucket.lost(), 0);
+      lost += bucket.lost();
+    }
+    EXPECT_EQ(curves->at(0).buckets().rbegin()->last_bytes(), int64_t{1} << 60);
+    EXPECT_GT(lost, 0);
+  }
+}
+
 TEST_F(StoreMemoryRecords, WhatCanNotBeAskedForIsRefusedWithItsReason) {
   ASSERT_TRUE(AddNames().ok());
   const auto code = [&](const char* category, std::optional<std::string> layer,

@@ -323,10 +323,7 @@ std::vector<RebuiltStorage> RebuiltStorages() noexcept {
 std::vector<std::shared_ptr<Dropped>> DependentsOf(const Value* base) {
   std::vector<std::shared_ptr<Dropped>> dependents;
   for (Dropped* dropped : PlannedOnes()) {
-    const auto& leaves = dropped->value_->plan->leaves;
-    if (std::any_of(leaves.begin(), leaves.end(), [&](const Plan::Leaf& leaf) {
-          return leaf.value.get() == base;
-        })) {
+    if (dropped->value_->plan->LeafOf(base) != nullptr) {
       dependents.push_back(dropped->shared_from_this());
     }
   }

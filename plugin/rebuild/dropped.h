@@ -27,6 +27,10 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   // Its account. Planned: also of the plan's leaves.
   void Counted(const SaveTicket& ticket);
   const SaveTicket& ticket() const { return ticket_; }
+  // Planned: those of the plan's leaves that are not yet counted. Under the
+  // lock, as is content().
+  void CountLeaves();
+  Value* content() const { return value_.get(); }
   // The storage that it is counted as.
   const c10::StorageImpl* asked() const { return address_.get(); }
 
@@ -66,7 +70,6 @@ class Dropped : public std::enable_shared_from_this<Dropped> {
   void NoteFirstRead(Trash* trash);
   at::Tensor SavedAgain(at::Tensor rebuilt) const;
   bool LetGo(Action action);
-  void CountLeaves();
   void HoldFromNowOn(at::Tensor tensor, const c10::Storage& storage);
   void Verify(const at::Tensor& rebuilt) const;
 

@@ -3,6 +3,8 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
+
 #include "plugin/observe/tensor_facts.h"
 
 namespace invact {
@@ -22,6 +24,13 @@ void Value::release_resources() {
   twin.reset();
   plan.reset();
   rebuilt = c10::Storage();
+}
+
+Plan::Leaf* Plan::LeafOf(const Value* value) {
+  const auto found =
+      std::find_if(leaves.begin(), leaves.end(),
+                   [&](const Leaf& leaf) { return leaf.value.get() == value; });
+  return found == leaves.end() ? nullptr : &*found;
 }
 
 bool Value::Usable() const {

@@ -56,6 +56,7 @@ struct Plan {
     c10::Storage storage;
     SaveTicket ticket;  // none for a parameter, which does not count
   };
+  Leaf* LeafOf(const Value* value);  // nullptr for none
   std::vector<Leaf> leaves;
   std::vector<ValuePtr> via;  // their recipes are needed
   int states = 0;             // saved tensors that depend on it

@@ -7,6 +7,7 @@
 #include "plugin/log.h"
 #include "plugin/rebuild/decide.h"
 #include "plugin/rebuild/dropped.h"
+#include "plugin/rebuild/moved_base.h"
 
 namespace invact {
 
@@ -37,6 +38,11 @@ DroppedOnes End(const c10::StorageImpl* storage, uint32_t counted, bool last) {
   return dependents;
 }
 
+ValuePtr BaseAt(const c10::StorageImpl* storage) {
+  std::lock_guard lock(RebuildLock());
+  return ValuePtr::reclaim_copy(ValueAt(storage));
+}
+
 void BeforeWriteTo(const c10::StorageImpl* storage, uint32_t counted) noexcept {
   try {
     DroppedOnes over;
@@ -48,6 +54,7 @@ void BeforeWriteTo(const c10::StorageImpl* storage, uint32_t counted) noexcept {
     for (;;) {
       const DroppedOnes dependents = End(storage, counted, /*last=*/false);
       if (dependents.empty()) return;
+      if (HoldCopyOf(BaseAt(storage))) continue;
       for (const auto& dependent : dependents) dependent->Materialise();
     }
   } catch (const std::exception& error) {

@@ -121,9 +121,10 @@ def test_ranks_and_steps_differ_and_gradients_are_there(runs, rank):
 @pytest.mark.parametrize("policy", ("rebuild", "auto"))
 @pytest.mark.parametrize("name", (*TRAINED, *COLLECTIVES))
 def test_less_is_held_than_asked_for(runs, name, policy, rank):
-    # So that equal gradients are those of rebuilt tensors. What depends on a
-    # shard that is freed in the forward is kept from then on.
-    most = 0.75 if name in TRAINED and name not in CHECKPOINTED else 0.95
+    # So that equal gradients are those of rebuilt tensors. What depends on
+    # shards that are freed in the forward, and are no smaller, is kept then.
+    most = 0.95 if name in (*CHECKPOINTED, *COLLECTIVES) else (
+        0.75 if name.startswith("wrapped_") else 0.55)
     for baseline, held in _case(runs, policy, rank, name)["before"]:
         assert 0 < held < most * baseline
 

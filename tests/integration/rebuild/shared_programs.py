@@ -70,3 +70,42 @@ def a_loss_of_parts_read_one_by_one(look):
     total = sum(w * loss for w, loss in zip(weights, losses, strict=True))
     return [[digest(g) for part in parts for g in part],
             run_backward(total, net, *heads)]
+
+
+class Shifted(nn.Module):
+    """Nothing but what is rebuilt needs its small parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = (nn.Linear(WIDTH, WIDTH) for _ in range(2))
+        self.shift = nn.Parameter(torch.randn(WIDTH))
+        self.register_buffer("scale", torch.randn(WIDTH, 1).exp())
+
+    def forward(self, x):
+        y = x + self.shift
+        z = torch.clamp(x, -1, 1) - self.shift
+        return self.up(x).sum() + self.down(y).pow(2).sum() + self.down(
+            z / self.scale).sum()
+
+
+@program
+def small_parameters_written_between(look):
+    net, found = Shifted(), []
+    optimizer = torch.optim.AdamW([net.shift], lr=0.1, fused=True)
+    for k in range(3):
+        losses = [net(batch()) for _ in range(2)]
+        look()
+        net.shift.grad = torch.ones_like(net.shift)
+        optimizer.step()
+        again = net(batch())
+        if k == 1:
+            net.shift.data = net.shift.data * 2
+            net.scale.data.mul_(3)
+        if k == 2:
+            size = net.shift.untyped_storage().nbytes()
+            net.shift.untyped_storage().resize_(0)
+            net.shift.untyped_storage().resize_(size)
+            net.shift.data.fill_(0.5)
+        found.append([run_backward(loss, net)
+                      for loss in (*losses, again)])
+    return found
